@@ -1,0 +1,1 @@
+"""Confidence-driven cascades of language models, measured."""
