@@ -1,1 +1,47 @@
-"""Confidence-driven cascades of language models, measured."""
+"""Confidence-driven cascades of language models, measured.
+
+The public calls, imported on first use: reading recorded traces loads neither torch nor transformers.
+"""
+
+from importlib import import_module
+from typing import Any
+
+# `cascade` is a module and a call: bound here once, so that the call is what `cclib.cascade` names
+from cclib.cascade import cascade, sweep
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Question": "benchmarks",
+    "load_benchmark": "benchmarks",
+    "split": "benchmarks",
+    "load_model": "models",
+    "Trace": "traces",
+    "collect": "traces",
+    "read_trace": "traces",
+    "PIK": "pik",
+    "ask": "live",
+    "live_cascade": "live",
+    "load_study": "study",
+}
+_MODULES = {
+    "atlas", "audit", "benchmarks", "confidence", "cost", "models", "paper", "plots", "prompts", "stats",
+    "tables", "traces",
+}  # fmt: skip
+
+__all__ = sorted([*_HOME, "cascade", "sweep"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"cclib.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"cclib.{name}")
+    else:
+        raise AttributeError(f"module 'cclib' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, *_MODULES})

@@ -1,0 +1,226 @@
+"""The selection rule (Section 2.1) over traces: who answers each question, at given thresholds.
+
+A question stays with stage i where P(T) >= its threshold and, where P(IK) is used, P(IK) >= its own;
+otherwise it escalates. The last stage always answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+
+from cclib.traces import Trace
+
+Threshold = float | Sequence[float] | None
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """The outcome of a cascade of k stages on n questions."""
+
+    stages: list[Trace]  # k, smallest first
+    stage: np.ndarray  # (n,) int, who answered
+    pt: tuple[float, ...]  # (k - 1,)
+    pik: tuple[float | None, ...]  # (k - 1,), None where P(IK) is left out
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """(n,) bool"""
+        return np.choose(self.stage, [t.correct for t in self.stages])
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.correct.mean())
+
+    @property
+    def stage_counts(self) -> np.ndarray:
+        """(k,) questions answered by each stage"""
+        return np.bincount(self.stage, minlength=len(self.stages))
+
+    @property
+    def passes(self) -> np.ndarray:
+        """(k,) questions that each stage ran on, answered or not"""
+        return self.stage_counts[::-1].cumsum()[::-1]
+
+    @cached_property
+    def prediction(self) -> np.ndarray | None:
+        """(n,) int chosen option, or None where some stage recorded only whether it was right"""
+        columns = [t.column("prediction") for t in self.stages]
+        return None if any(c is None for c in columns) else np.choose(self.stage, columns)
+
+    @cached_property
+    def left_early(self) -> np.ndarray:
+        """(k, n) bool: the stage ran, and P(IK) alone, read at its layer, already said escalate"""
+        out = np.zeros((len(self.stages), len(self.stage)), bool)
+        for i, (trace, threshold) in enumerate(zip(self.stages[:-1], self.pik)):
+            if threshold is not None:
+                out[i] = (self.stage > i) & (trace.p_ik < threshold)
+        return out
+
+    @property
+    def name(self) -> str:
+        return " → ".join(t.model for t in self.stages)
+
+
+def cascade(traces: Sequence[Trace], pt: Threshold = 0.9, pik: Threshold = 0.5) -> Cascade:
+    """Apply the rule to the traces of one question set, smallest model first.
+
+    Args:
+        traces: k >= 1 traces. Rows are matched by `question_id`, in the order of the first.
+        pt: threshold on P(T) for all stages but the last, or one for each.
+        pik: likewise on P(IK); None leaves P(IK) out.
+
+    Raises:
+        ValueError: thresholds outside [0, 1], stages not smallest first, traces of different questions,
+            or a stage without the confidence that the rule needs.
+    """
+    stages = check_stages(traces)
+    pts = _thresholds("pt", pt, len(stages) - 1)
+    piks = _thresholds("pik", pik, len(stages) - 1)
+    keeps = [_keeps(t, a, b) for t, a, b in zip(stages, pts, piks)]
+    return Cascade(stages, first_true(keeps, len(stages[0])), pts, piks)
+
+
+def first_true(keeps: Sequence[np.ndarray], n: int) -> np.ndarray:
+    """(n,) index of the first stage that keeps each question; len(keeps) where none does."""
+    stage = np.full(n, len(keeps))
+    for i in reversed(range(len(keeps))):
+        stage[keeps[i]] = i
+    return stage
+
+
+def check_stages(traces: Sequence[Trace]) -> list[Trace]:
+    """The traces with their rows matched, after checking that a cascade can be made of them."""
+    if not traces:
+        raise ValueError("a cascade needs at least one trace, found none")
+    first = traces[0]
+    stages = [first]
+    for trace in traces[1:]:
+        if set(trace.question_id) != set(first.question_id):
+            only = len(set(first.question_id) ^ set(trace.question_id))
+            raise ValueError(
+                f"{first.model} and {trace.model} hold different questions ({only} are in one only); "
+                "collect both on the same questions, or use Trace.select"
+            )
+        if not np.array_equal(trace.question_id, first.question_id):
+            trace = trace.select(first.question_id)
+        stages.append(trace)
+    sizes = [(t.parameters, t.model) for t in stages if t.parameters]
+    for (small, a), (large, b) in zip(sizes, sizes[1:]):
+        if small > large:
+            raise ValueError(
+                f"stages go smallest first, found {a} ({small:,.0f} parameters) before {b} ({large:,.0f}); "
+                "turn the list round"
+            )
+    return stages
+
+
+def _thresholds(name: str, value: Threshold, n: int) -> tuple[float | None, ...]:
+    values = list(value) if isinstance(value, Sequence | np.ndarray) else [value] * n
+    if len(values) != n:
+        raise ValueError(f"{name}: expected one threshold or {n} (one a stage but the last), found {values}")
+    for v in values:
+        if v is None and name == "pik":
+            continue
+        if not isinstance(v, int | float | np.number) or not 0 <= v <= 1:
+            raise ValueError(f"{name}: thresholds lie in [0, 1], found {v!r}")
+    return tuple(values)
+
+
+def _keeps(trace: Trace, pt: float, pik: float | None) -> np.ndarray:
+    """(n,) bool: the questions that a stage answers if they reach it."""
+    if trace.p_t is None:
+        raise ValueError(
+            f"{trace.model} has no p_t, so it can only be the last stage; "
+            "record probabilities for it, or put it last"
+        )
+    keep = trace.p_t >= pt
+    if pik is None:
+        return keep
+    if trace.p_ik is None:
+        raise ValueError(
+            f"{trace.model} has no p_ik: fit a probe (cclib.PIK.fit) and score the trace, "
+            "or pass pik=None to leave P(IK) out"
+        )
+    return keep & (trace.p_ik >= pik)
+
+
+def chains(k: int) -> list[tuple[int, ...]]:
+    """Every chain of two or more of k models, smallest first: pairs, then triples, and so on."""
+    return [c for size in range(2, k + 1) for c in combinations(range(k), size)]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Cascades at every pair of thresholds (the same for all inner stages)."""
+
+    pt: np.ndarray  # (a,)
+    pik: np.ndarray  # (b,); holds -inf where P(IK) is left out
+    accuracy: np.ndarray  # (a, b)
+    stage_counts: np.ndarray  # (a, b, k)
+
+
+def sweep(
+    traces: Sequence[Trace], pt_grid: Sequence[float], pik_grid: Sequence[float] | None = None
+) -> Sweep:
+    """Accuracy and stage counts of the cascade for all thresholds at once.
+
+    Whether a stage keeps a question is, on the grid, a corner: all cells with pt <= P(T) and
+    pik <= P(IK). So each question adds to a rectangle of cells; rectangles are summed by a
+    cumulative sum over the grid, and stage i keeps what the stages before it let through.
+    """
+    stages = check_stages(traces)
+    pts = np.asarray(_thresholds("pt", list(pt_grid), len(pt_grid)), float)
+    if pik_grid is None:
+        piks = np.array([-np.inf])
+    else:
+        piks = np.asarray(_thresholds("pik", list(pik_grid), len(pik_grid)), float)
+    if (np.diff(pts) < 0).any() or (np.diff(piks) < 0).any():
+        raise ValueError("grids must ascend; sort them first")
+    shape = (len(pts), len(piks))
+    n, k = len(stages[0]), len(stages)
+    # a stage keeps a question in the corner [0, a) x [0, b) of the grid
+    corners = []
+    for trace in stages[:-1]:
+        _keeps(trace, 0.0, None if pik_grid is None else 0.0)  # the same errors as the cascade's
+        a = np.searchsorted(pts, trace.p_t, side="right")
+        b = np.full(n, len(piks))
+        if pik_grid is not None:
+            b = np.searchsorted(piks, trace.p_ik, side="right")
+        corners.append((a, b))
+    counts, right = np.zeros((*shape, k)), np.zeros(shape)
+    for i, trace in enumerate(stages):
+        last = i == k - 1
+        for weight, total in ((np.ones(n), counts[..., i]), (trace.correct.astype(float), right)):
+            reached = weight.sum() if last else _union(corners[: i + 1], shape, weight)
+            total += reached - _union(corners[:i], shape, weight)
+    return Sweep(pts, piks, right / n, counts.round().astype(int))
+
+
+def _union(
+    corners: Sequence[tuple[np.ndarray, np.ndarray]], shape: tuple[int, int], weight: np.ndarray
+) -> np.ndarray:
+    """Weight of the questions that lie in any of their corners, for each cell of the grid.
+
+    The union of corners is a staircase: sorted by width, each adds the strip that wider ones lack.
+    """
+    if not corners:
+        return np.zeros(shape)
+    a = np.stack([c[0] for c in corners])  # (s, n) rows covered
+    b = np.stack([c[1] for c in corners])  # (s, n) columns covered
+    order = np.argsort(-a, axis=0, kind="stable")
+    a, b = np.take_along_axis(a, order, 0), np.take_along_axis(b, order, 0)
+    diff = np.zeros((shape[0] + 1, shape[1] + 1))
+    reach = np.zeros(a.shape[1], int)  # columns already covered by corners of more rows
+    for rows, columns in zip(a, b):
+        end = np.maximum(reach, columns)
+        np.add.at(diff, (np.zeros_like(rows), reach), weight)
+        np.add.at(diff, (rows, reach), -weight)
+        np.add.at(diff, (np.zeros_like(rows), end), -weight)
+        np.add.at(diff, (rows, end), weight)
+        reach = end
+    return diff.cumsum(0).cumsum(1)[:-1, :-1]

@@ -1,0 +1,258 @@
+"""Language models: how they are named, found, loaded and described.
+
+A model is named by a hub id ("Qwen/Qwen3-4B"), a local folder, a GGUF file or an Atlas name
+("atlas-s"). A family names several models at once, smallest first. Torch and transformers are
+imported only when a model is loaded, so that replaying recorded traces needs neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cclib import prompts
+
+ATLAS = ("atlas-s", "atlas-m", "atlas-l")
+
+# Families of the paper (Appendix B) and smaller relatives, smallest first.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "atlas": ATLAS,
+    "llama-3": (
+        "meta-llama/Llama-3.2-3B-Instruct",
+        "meta-llama/Meta-Llama-3.1-8B-Instruct",
+        "meta-llama/Llama-3.3-70B-Instruct",
+    ),
+    "qwen3": ("Qwen/Qwen3-4B", "Qwen/Qwen3-8B", "Qwen/Qwen3-32B"),
+    "qwen3-small": ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-1.7B", "Qwen/Qwen3-4B"),
+    "qwen2.5-coder": (
+        "Qwen/Qwen2.5-Coder-0.5B-Instruct",
+        "Qwen/Qwen2.5-Coder-1.5B-Instruct",
+    ),
+}
+
+
+def expand_family(models: str | Sequence[str]) -> list[str]:
+    """["atlas-s", "atlas-m", "atlas-l"] for "atlas"; a list of names is returned as it is.
+
+    Raises:
+        ValueError: the family is unknown, or a model is named twice.
+    """
+    if isinstance(models, str):
+        if models not in FAMILIES:
+            raise ValueError(
+                f"unknown family {models!r}; known: {', '.join(FAMILIES)}; "
+                "or give a list of models, smallest first"
+            )
+        models = FAMILIES[models]
+    names = [str(name) for name in models]
+    if not names or len(set(map(slug, names))) < len(names):
+        raise ValueError(f"models must be one or more different models, smallest first; found {names}")
+    return names
+
+
+def slug(name: str | Path) -> str:
+    """The name of a model's folder of traces: the last part of its path or id, lower case."""
+    return Path(str(name).rstrip("/")).name.lower().removesuffix(".gguf").replace(":", "-")
+
+
+@dataclass
+class LanguageModel:
+    """A loaded causal language model with its tokenizer and what a record must say of it."""
+
+    name: str
+    network: Any = field(repr=False)  # transformers PreTrainedModel, in eval mode
+    tokenizer: Any = field(repr=False)
+    device: str
+    dtype: str
+    checksum: str  # sha256 of the weights, or the hub's commit
+
+    @property
+    def slug(self) -> str:
+        return slug(self.name)
+
+    @property
+    def config(self) -> Any:
+        """The text model's configuration (a multimodal one, such as Gemma 3's, nests it)."""
+        return self.network.config.get_text_config()
+
+    @property
+    def n_layers(self) -> int:
+        return self.config.num_hidden_layers
+
+    @property
+    def d_model(self) -> int:
+        return self.config.hidden_size
+
+    @cached_property
+    def parameters(self) -> int:
+        """All weights, embeddings included, tied ones counted once."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def context_length(self) -> int:
+        return getattr(self.config, "max_position_embeddings", 1 << 30)
+
+    @cached_property
+    def layers(self) -> Any:
+        """The list of transformer layers, wherever this architecture keeps it."""
+        lists = [m for n, m in self.network.named_modules() if n.split(".")[-1] == "layers"]
+        return next(m for m in lists if len(m) == self.n_layers)
+
+    def provenance(self) -> dict[str, Any]:
+        """Everything needed to say which model, on what, made a trace."""
+        return {
+            "model": self.name if not Path(self.name).exists() else Path(self.name).name,
+            "checksum": self.checksum,
+            "architecture": self.config.model_type,
+            "parameters": self.parameters,
+            "n_layers": self.n_layers,
+            "d_model": self.d_model,
+            "dtype": self.dtype,
+            "device": _device_name(self.device),
+            "versions": {
+                package: version(package) for package in ("torch", "transformers", "tokenizers", "numpy")
+            },
+        }
+
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=True)["input_ids"]
+
+    def option_tokens(self, prompt: str, n_options: int) -> list[int]:
+        """The token that each option's letter is, right after `prompt` ("... Answer:").
+
+        " A" is looked for first, then "A": whichever the tokenizer makes one token of in context.
+
+        Raises:
+            ValueError: neither form of some letter is a single token.
+        """
+        stem = self.encode(prompt)
+        for lead in (" ", ""):
+            tokens = []
+            for letter in prompts.LETTERS[:n_options]:
+                whole = self.encode(prompt + lead + letter)
+                if len(whole) != len(stem) + 1 or whole[:-1] != stem:
+                    break
+                tokens.append(whole[-1])
+            if len(set(tokens)) == n_options:
+                return tokens
+        raise ValueError(
+            f"{self.name}: after {prompt[-10:]!r} an option's letter is not one token "
+            f"(found {self.tokenizer.convert_ids_to_tokens(whole[len(stem) :])} for {letter!r}); "
+            "P(T) needs single-token options, so this tokenizer cannot be used"
+        )
+
+
+def load_model(
+    name: str | Path,
+    device: str | None = None,
+    dtype: str = "auto",
+    revision: str | None = None,
+) -> LanguageModel:
+    """Load a model by hub id, local folder, GGUF file or Atlas name.
+
+    Args:
+        device: a torch device, or "auto" to spread a large model over all GPUs; default: the GPU if
+            there is one, else the CPU.
+        dtype: a torch dtype's name; "auto" is float32 on a CPU and bfloat16 on a GPU.
+        revision: the hub commit or tag to pin.
+
+    Raises:
+        FileNotFoundError: the file or folder is not there.
+        ValueError: the name is none of these, or the hub has no such model.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place, options = _locate(name, revision)
+    spread = device == "auto"
+    if device is None or spread:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if dtype == "auto":
+        dtype = "float32" if device == "cpu" else "bfloat16"
+    if not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise ValueError(f"dtype must be a torch dtype such as float32 or bfloat16, found {dtype!r}")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        network = AutoModelForCausalLM.from_pretrained(
+            place,
+            dtype=getattr(torch, dtype),
+            device_map="auto" if spread else None,
+            # "packed" is registered by cclib.confidence; until then sdpa computes the same thing
+            attn_implementation="sdpa",
+            **options,
+        )
+    except OSError as error:
+        raise ValueError(
+            f"model {str(name)!r} could not be loaded: {str(error).splitlines()[0]} "
+            "Give a hub id (and accept its licence there if it is gated), a folder with config.json, "
+            f"a .gguf file, or one of {', '.join(ATLAS)}"
+        ) from error
+    network.eval().requires_grad_(False)
+    if not spread:
+        network.to(device)
+    return LanguageModel(
+        name=str(name),
+        network=network,
+        tokenizer=tokenizer,
+        device=device,
+        dtype=dtype,
+        checksum=_checksum(place, options, network),
+    )
+
+
+def _locate(name: str | Path, revision: str | None) -> tuple[str, dict[str, Any]]:
+    """Where transformers should load from, and with which options. Pickled weights are refused."""
+    if name in ATLAS:
+        from cclib import atlas
+
+        return str(atlas.model_folder(str(name))), {"use_safetensors": True}
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf":
+        if not path.exists():
+            raise FileNotFoundError(f"no GGUF file at {path}; give the path of a downloaded model")
+        with path.open("rb") as f:
+            if (magic := f.read(4)) != b"GGUF":
+                raise ValueError(f"{path.name} is not a GGUF file: it starts with {magic!r}, not b'GGUF'")
+            (gguf_version,) = struct.unpack("<I", f.read(4))
+        if gguf_version < 2:
+            raise ValueError(f"{path.name}: GGUF version {gguf_version}; convert it to version 2 or 3")
+        return str(path.parent), {"gguf_file": path.name}
+    if path.is_dir():
+        return str(path), {"use_safetensors": True}
+    if str(name).count("/") == 1 and not path.is_absolute() and not str(name).startswith("."):
+        return str(name), {"use_safetensors": True, "revision": revision}
+    raise ValueError(
+        f"unknown model {str(name)!r}: not a folder, not a .gguf file, not a hub id (owner/name); "
+        f"shipped models: {', '.join(ATLAS)}; families: {', '.join(FAMILIES)}"
+    )
+
+
+def _checksum(place: str, options: dict[str, Any], network: Any) -> str:
+    """The hub's commit where there is one, else the sha256 of the weight files."""
+    commit = getattr(network.config, "_commit_hash", None)
+    if commit:
+        return f"commit:{commit}"
+    folder = Path(place)
+    gguf = options.get("gguf_file")
+    files = [folder / gguf] if gguf else sorted(folder.glob("*.safetensors"))
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as f:
+            while block := f.read(1 << 24):
+                digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return f"{device} ({platform.machine()})"
