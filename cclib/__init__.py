@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import Any
 
 # `cascade` is a module and a call: bound here once, so that the call is what `cclib.cascade` names
-from cclib.cascade import cascade, sweep
+from cclib.cascade import cascade as cascade
+from cclib.cascade import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -17,16 +18,18 @@ _HOME = {
     "split": "benchmarks",
     "load_model": "models",
     "Trace": "traces",
-    "collect": "traces",
+    "collect": "recording",
     "read_trace": "traces",
     "PIK": "pik",
     "ask": "live",
     "live_cascade": "live",
     "load_study": "study",
+    "export_study": "study",
+    "run_card": "study",
 }
 _MODULES = {
-    "atlas", "audit", "benchmarks", "confidence", "cost", "models", "paper", "plots", "prompts", "stats",
-    "tables", "traces",
+    "atlas", "audit", "benchmarks", "confidence", "cost", "models", "paper", "plots", "prompts", "recording",
+    "stats", "tables", "traces",
 }  # fmt: skip
 
 __all__ = sorted([*_HOME, "cascade", "sweep"])

@@ -169,7 +169,9 @@ def load_model(
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # weights load in a moment; what takes long has a bar of its own
     place, options = _locate(name, revision)
     spread = device == "auto"
     if device is None or spread:

@@ -135,6 +135,11 @@ class PIK:
             )
         return trace.with_column("p_ik", self.probability(trace.hidden))
 
+    @staticmethod
+    def protocol() -> list[float]:
+        """The settings a fit depends on, so that a kept probe is known by them."""
+        return [HIDDEN_UNITS, DROPOUT, LEARNING_RATE, WEIGHT_DECAY, BATCH, MAX_EPOCHS, PATIENCE]
+
     def flops(self) -> int:
         """Add-multiply operations of reading the probe once."""
         return 2 * (self.w1.size + self.w2.size)

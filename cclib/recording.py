@@ -1,0 +1,146 @@
+"""Recording traces: safe against being cut off, and cheap to go on with.
+
+A part of a trace is written aside and renamed into place, so it is either whole or not there; a run
+that was stopped answers only the questions that no part holds yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+import cclib
+from cclib import prompts
+from cclib.benchmarks import Question
+from cclib.models import LanguageModel, load_model, slug
+from cclib.traces import SCHEMA, Trace, read_trace
+
+# What must agree for two recordings to be one trace; the rest of the provenance may differ.
+FINGERPRINT = ("checksum", "dtype", "prompt_hash", "hidden_layer")
+FLUSH_ROWS, FLUSH_SECONDS = 512, 20.0
+
+
+def collect(
+    model: LanguageModel | str | Path,
+    questions: Sequence[Question],
+    store: str | Path = "traces",
+    layer: int | None = None,
+    device: str | None = None,
+    dtype: str = "auto",
+    progress: bool = True,
+) -> Trace:
+    """Answer questions with a model, one row each, going on where an earlier call stopped.
+
+    Args:
+        model: a loaded model, or a name. A name is loaded only if some question is not yet in the store,
+            so recorded traces replay without weights.
+        store: folder of traces; the model's are in its own folder there.
+        layer: 1-based layer of the hidden state; default: nearest to 24/28 of the depth.
+
+    Returns:
+        The trace of exactly these questions, in their order.
+
+    Raises:
+        ValueError: the store holds this model's trace from other weights, prompt, dtype or layer.
+        OSError: the store cannot be written (the disk is full, another process is recording).
+    """
+    name = model.slug if isinstance(model, LanguageModel) else slug(model)
+    folder = Path(store) / name
+    known: set[str] = set()
+    if (folder / "provenance.json").exists():
+        known = set(read_trace(folder).question_id)
+    todo = [q for q in questions if q.id not in known]
+    if todo:
+        if not isinstance(model, LanguageModel):
+            model = load_model(model, device=device, dtype=dtype)
+        _record(model, todo, folder, layer, progress)
+    trace = read_trace(folder)
+    recorded_at = trace.hidden_layer
+    if layer is not None and layer != recorded_at:
+        raise ValueError(
+            f"{folder} was recorded at layer {recorded_at}, not {layer}; use another store (traces_dir)"
+        )
+    return trace.select(q.id for q in questions)
+
+
+def _record(
+    model: LanguageModel, questions: list[Question], folder: Path, layer: int | None, progress: bool
+) -> None:
+    from cclib.confidence import answer_questions, check_layer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            _begin(folder, model, check_layer(layer, model.n_layers))
+            rows: list[dict[str, Any]] = []
+            flushed = time.monotonic()
+            with tqdm(total=len(questions), unit="question", desc=model.slug, disable=not progress) as bar:
+                for batch in answer_questions(model, questions, layer):
+                    rows += batch
+                    bar.update(len(batch))
+                    if len(rows) >= FLUSH_ROWS or time.monotonic() - flushed > FLUSH_SECONDS:
+                        _append(folder, model, rows)
+                        rows, flushed = [], time.monotonic()
+            if rows:
+                _append(folder, model, rows)
+    except Timeout as error:
+        raise OSError(
+            f"another process is recording into {folder}; wait for it, or use another store"
+        ) from error
+
+
+def _begin(folder: Path, model: LanguageModel, layer: int) -> None:
+    """Write the provenance, or check that what is there is of the same making."""
+    new = {
+        **model.provenance(),
+        "hidden_layer": layer,
+        "prompt_hash": prompts.template_hash(),
+        "recorded": datetime.now(timezone.utc).date().isoformat(),
+    }
+    new["versions"]["cclib"] = cclib.__version__
+    path = folder / "provenance.json"
+    if path.exists():
+        old = json.loads(path.read_text())
+        differ = [key for key in FINGERPRINT if old.get(key) != new[key]]
+        if differ:
+            found = "; ".join(f"{key}: recorded {old.get(key)}, now {new[key]}" for key in differ)
+            raise ValueError(
+                f"{folder} holds a trace of another making ({found}); "
+                "use another store (traces_dir), or remove that folder"
+            )
+        return
+    _write_aside(path, lambda aside: aside.write_text(json.dumps(new, indent=1) + "\n"))
+
+
+def _append(folder: Path, model: LanguageModel, rows: list[dict[str, Any]]) -> None:
+    stamp = {"model": model.slug, "prompt_hash": prompts.template_hash()}
+    table = pa.Table.from_pylist([row | stamp for row in rows], schema=SCHEMA)
+    path = folder / f"part-{len(list(folder.glob('part-*.parquet'))):05d}.parquet"
+    _write_aside(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
+
+
+def _write_aside(path: Path, write: Any) -> None:
+    """Write to a neighbour and rename: the name `path` never stands for half a file."""
+    aside = path.with_suffix(".partial")
+    try:
+        write(aside)
+        with aside.open("rb") as f:
+            os.fsync(f.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise OSError(
+            error.errno,
+            f"could not write {path.name} ({error.strerror}); what was recorded before is kept: "
+            "free some space and run the same call again",
+        ) from error

@@ -1,0 +1,230 @@
+"""A study: one family on one benchmark, split, answered, probed. What every chapter starts from.
+
+The first chapter that asks for a study records its traces; the next ones replay them. An exported
+study (`export_study`) is the same without hidden states and question texts, small enough to publish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cclib.benchmarks import Question, load_benchmark, split
+from cclib.cascade import chains, check_stages
+from cclib.models import expand_family, slug
+from cclib.pik import PIK
+from cclib.recording import collect
+from cclib.traces import Trace, read_trace
+
+TRAIN_QUESTIONS = 4000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
+EXPORT_FILE = "study.json"
+OUTSIDE = (".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Traces of k models on the parts of one benchmark, smallest model first."""
+
+    models: list[str]  # k short names
+    benchmark: str
+    seed: int
+    test: list[Trace]  # k, the same n questions in the same order; with p_ik where there is a probe
+    train: list[Trace | None]  # k, what each probe was fitted on; None where none was
+    validation: list[Trace | None]  # k, what each probe was stopped and calibrated on
+    probes: list[PIK | None]  # k; the last stage needs none
+    questions: list[Question] | None = None  # n test questions; None in an exported study
+    notes: list[str] = field(default_factory=list)  # what is missing, and how to get it
+
+    def __len__(self) -> int:
+        return len(self.test[0])
+
+    @property
+    def has_pik(self) -> bool:
+        """Whether every stage but the last has P(IK)."""
+        return all(t.p_ik is not None for t in self.test[:-1])
+
+    def threshold(self, pik: float | None) -> float | None:
+        """The threshold on P(IK), or None where this study has no P(IK) to compare with it."""
+        return pik if self.has_pik else None
+
+    def chain(self, members: Sequence[int]) -> list[Trace]:
+        """The test traces of some of the models."""
+        return [self.test[i] for i in members]
+
+    def chains(self) -> list[tuple[int, ...]]:
+        """Every chain of two or more models that can be a cascade: all stages but the last have P(T)."""
+        return [c for c in chains(len(self.test)) if all(self.test[i].p_t is not None for i in c[:-1])]
+
+
+def load_study(
+    models: str | Sequence[str] = "atlas",
+    benchmark: str = "atlas",
+    data_dir: str | Path | None = None,
+    limit: int | None = None,
+    layer: int | None = None,
+    seed: int = 0,
+    traces_dir: str | Path = "traces",
+    device: str | None = None,
+) -> Study:
+    """Record (or replay) a family on a benchmark and fit its probes.
+
+    Args:
+        models: a family's name or models smallest first; the path of a CSV or Parquet trace may stand
+            for a stage known only by its answers (see `read_trace`).
+        limit: this many test questions, as many for validation, four times as many for training.
+        layer: 1-based layer of the hidden state; default: nearest to 24/28 of each model's depth.
+        seed: of the split and the probes.
+        traces_dir: where traces are kept, or the folder of an exported study, which needs neither
+            models nor the benchmark's files.
+
+    Raises:
+        ValueError: unknown models or benchmark, stages not smallest first, a layer that was not recorded.
+    """
+    names = expand_family(models)
+    if (Path(traces_dir) / EXPORT_FILE).exists():
+        return _read_export(names, benchmark, limit, layer, seed, Path(traces_dir))
+    parts = split(load_benchmark(benchmark, data_dir=data_dir), seed=seed)
+    test, validation = parts.test, parts.validation
+    train = spread(parts.train, TRAIN_QUESTIONS)
+    if limit is not None:
+        if limit < 1:
+            raise ValueError(f"limit must be at least 1, found {limit}; leave it out for all questions")
+        test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
+    study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test)
+    for i, name in enumerate(names):
+        if Path(name).suffix.lower() in OUTSIDE:
+            study.test.append(read_trace(name).select(q.id for q in test))
+            _no_probe(study, f"{slug(name)} is known by its answers only: no hidden states, so no P(IK)")
+            continue
+        last = i == len(names) - 1
+        asked = test if last else [*test, *validation, *train]
+        whole = collect(name, asked, store=traces_dir, layer=layer, device=device)
+        trace = whole.select(q.id for q in test)
+        if last:
+            study.test.append(trace)
+            _no_probe(study)
+            continue
+        learn, check = (whole.select(q.id for q in part) for part in (train, validation))
+        try:
+            probe = _probe(learn, check, seed, Path(traces_dir) / slug(name))
+        except ValueError as error:
+            study.test.append(trace)
+            _no_probe(study, f"P(IK) is left out: {error}")
+            continue
+        study.test.append(probe.score(trace))
+        study.train.append(probe.score(learn))
+        study.validation.append(probe.score(check))
+        study.probes.append(probe)
+    check_stages(study.test)
+    return study
+
+
+def spread(questions: Sequence, n: int) -> list:
+    """At most n questions, evenly over their order, always the same ones."""
+    if n >= len(questions):
+        return list(questions)
+    return [questions[i] for i in np.linspace(0, len(questions) - 1, n).round().astype(int)]
+
+
+def _no_probe(study: Study, note: str | None = None) -> None:
+    study.train.append(None)
+    study.validation.append(None)
+    study.probes.append(None)
+    if note:
+        study.notes.append(note)
+
+
+def _probe(train: Trace, validation: Trace, seed: int, folder: Path) -> PIK:
+    """Fit a probe, or read the one that was fitted on these very rows before."""
+    made_of = [train.provenance.get("checksum"), train.hidden_layer, seed, PIK.protocol()]
+    for trace in (train, validation):
+        made_of += [trace.question_id.tolist(), trace.correct.tolist()]
+    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+    path = folder / f"probe-{key}.safetensors"
+    if path.exists():
+        return PIK.load(path)
+    probe = PIK.fit(train, validation, seed=seed)
+    probe.save(path)
+    return probe
+
+
+def export_study(study: Study, folder: str | Path) -> Path:
+    """Write a study's traces without hidden states: what a reader needs to replay its chapters."""
+    folder = Path(folder)
+    for i, name in enumerate(study.models):
+        tables = []
+        for part in ("train", "validation", "test"):
+            trace = getattr(study, part)[i]
+            if trace is not None:
+                slim = trace.without("hidden", "prompt_hash", "model")
+                tables.append(slim.with_column("part", np.repeat(part, len(trace))).table)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        table = pa.concat_tables(tables, promote_options="default")
+        pq.write_table(table, folder / name / "part-00000.parquet", compression="zstd", compression_level=19)
+        provenance = {"model": name} | study.test[i].provenance
+        (folder / name / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n")
+    about = {"benchmark": study.benchmark, "seed": study.seed, "models": study.models}
+    (folder / EXPORT_FILE).write_text(json.dumps(about, indent=1) + "\n")
+    return folder
+
+
+def _read_export(
+    names: list[str], benchmark: str, limit: int | None, layer: int | None, seed: int, folder: Path
+) -> Study:
+    about = json.loads((folder / EXPORT_FILE).read_text())
+    for key, wanted in (("benchmark", benchmark), ("seed", seed)):
+        if about[key] != wanted:
+            raise ValueError(
+                f"{folder} holds a study with {key} {about[key]!r}, not {wanted!r}; "
+                "give another traces_dir to record a new one"
+            )
+    study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [])
+    absent = [n for n in study.models if n not in about["models"]]
+    if absent:
+        raise ValueError(f"{folder} holds {about['models']}, not {absent}; give another traces_dir")
+    for name in study.models:
+        whole = read_trace(folder / name)
+        if layer not in (None, whole.hidden_layer):
+            raise ValueError(f"{folder / name} was recorded at layer {whole.hidden_layer}, not {layer}")
+        for part in ("test", "train", "validation"):
+            ids = whole.question_id[whole.column("part") == part]
+            if part == "test" and limit is not None:
+                ids = spread(ids, limit)
+            getattr(study, part).append(whole.select(ids) if len(ids) else None)
+        study.probes.append(None)
+    study.notes.append(
+        "These traces are replayed: they hold what was measured, but no hidden states and no question texts."
+    )
+    check_stages(study.test)
+    return study
+
+
+def run_card(study: Study) -> pd.DataFrame:
+    """What was run, one column a model: sizes, weights, layer, precision, machine, seconds, versions."""
+    cards = {}
+    for name, trace in zip(study.models, study.test):
+        about = trace.provenance
+        layers, width = about.get("n_layers"), about.get("d_model")
+        cards[name] = {
+            "parameters (all)": about.get("parameters"),
+            "parameters (Eq. 3)": 12 * layers * width**2 if layers and width else None,
+            "layers": layers,
+            "width": width,
+            "layer of P(IK)": about.get("hidden_layer"),
+            "weights": str(about.get("checksum", "not known"))[:19],
+            "precision": about.get("dtype"),
+            "device": about.get("device"),
+            "recorded": about.get("recorded"),
+            "test questions": len(trace),
+            "questions a second": None if trace.seconds is None else len(trace) / trace.seconds.sum(),
+            **{f"{k} version": v for k, v in about.get("versions", {}).items()},
+        }
+    return pd.DataFrame(cards).fillna("not known")
