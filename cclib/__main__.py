@@ -1,0 +1,95 @@
+"""The command line: python -m cclib ..."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cclib.editions import Book, add_edition
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute, list, add.")
+app.add_typer(editions, name="editions")
+# a module that has commands of its own is added here: app.add_typer(...), or app.command("name")(call)
+
+
+@app.callback()
+def about() -> None:
+    """Confidence-driven cascades of language models. Run it from the repository's root."""
+
+
+@editions.command()
+def build(
+    names: Annotated[list[str] | None, typer.Argument(help="editions; all where none is named")] = None,
+):
+    """Execute the notebooks that are out of date, refresh the prose of the others, write _toc.yml."""
+    book = Book()
+    book.build(names or [], echo=typer.echo)
+    _write_toc(book)
+
+
+@editions.command()
+def status():
+    """Say which executed notebooks are out of date; exit with 1 if any is."""
+    book = Book()
+    stale = 0
+    for edition in book.editions.values():
+        for stem in book.chapters[edition.name]:
+            current = book.is_current(edition, stem)
+            stale += not current
+            typer.echo(f"{edition.name}/{stem}: {'up to date' if current else 'out of date'}")
+    raise typer.Exit(min(stale, 1))
+
+
+@editions.command()
+def toc(check: Annotated[bool, typer.Option(help="only say whether it is in step")] = False):
+    """Write _toc.yml from the editions and the notebooks; parts written by hand stay."""
+    book = Book()
+    if not check:
+        _write_toc(book)
+    elif Path("_toc.yml").read_text() != book.toc():
+        typer.echo(
+            "_toc.yml is out of step with editions/ and notebooks/: python -m cclib editions toc", err=True
+        )
+        raise typer.Exit(1)
+
+
+@editions.command()
+def add(
+    name: str,
+    models: Annotated[str, typer.Option(help="smallest first, with blanks or commas between; or a family")],
+    benchmark: str | None = None,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    title: str | None = None,
+):
+    """Write editions/NAME.yml."""
+    listed = re.split(r"[,\s]+", models.strip())
+    given = {
+        "models": listed if len(listed) > 1 else listed[0],
+        "benchmark": benchmark,
+        "data_dir": data_dir,
+        "limit": limit,
+    }
+    typer.echo(add_edition(Path("."), name, {k: v for k, v in given.items() if v is not None}, title))
+
+
+def _write_toc(book: Book) -> None:
+    path, text = Path("_toc.yml"), book.toc()
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def main() -> None:
+    try:
+        app()
+    except (ValueError, RuntimeError, OSError) as error:  # told in a sentence, not in a traceback
+        sys.exit(f"{error}")
+
+
+if __name__ == "__main__":
+    main()
