@@ -1,0 +1,241 @@
+"""The book's figures, in one style: readable in grey print and for the colour-blind.
+
+Every function draws numbers that are already computed and returns the figure. Titles are the
+caller's: they state the finding. Series differ by marker or hatch as well as by colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from textwrap import shorten
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+# Okabe and Ito's colours, ordered so that neighbours differ in lightness too
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+HATCHES = ["", "///", "...", "xx", "\\\\\\", "++", "oo"]
+RIGHT, WRONG = COLOURS[0], COLOURS[1]
+
+STYLE = {
+    "figure.figsize": (7.2, 3.8),
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "legend.frameon": False,
+    "hatch.linewidth": 0.6,
+    "svg.hashsalt": "cclib",  # the same figure has the same bytes, so a rebuilt book changes only where it must
+}
+
+
+def _axes(title: str, width: float = 7.2, height: float = 3.8, columns: int = 1) -> tuple[Figure, np.ndarray]:
+    sns.set_theme(style="ticks", rc=STYLE)
+    figure, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
+    if columns == 1:
+        axes[0, 0].set_title(title)
+    else:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure, axes[0]
+
+
+def walk(steps: pd.DataFrame, pt: float, pik: float | None, title: str) -> Figure:
+    """One question's way through the stages (Figure 1 of the paper).
+
+    Args:
+        steps: one row a stage with columns model, P(IK), P(T), would answer, decision.
+    """
+    figure, axes = _axes(title, height=1.0 + 1.15 * len(steps))
+    ax = axes[0]
+    for i, row in enumerate(steps.to_dict("records")):
+        y = len(steps) - 1 - i
+        answers = row["decision"].startswith("answer")
+        box = {"boxstyle": "round", "fc": "#e8f0f8" if answers else "white", "ec": COLOURS[6]}
+        ax.text(0.0, y, row["model"], va="center", fontsize=10, bbox=box)
+        for x, name, threshold in ((0.27, "P(IK)", pik), (0.50, "P(T)", pt)):
+            _gauge(ax, x, y, name, row[name], threshold)
+        said = shorten(str(row["would answer"]), 30, placeholder=" ...")
+        ax.text(0.74, y + 0.13, f"“{said}”", va="center", fontsize=9, parse_math=False)
+        ax.text(0.74, y - 0.17, row["decision"], va="center", fontsize=9, weight="bold")
+        if not answers:
+            ax.annotate("", (0.06, y - 0.72), (0.06, y - 0.25), arrowprops={"arrowstyle": "-|>", "lw": 1.5})
+    ax.set(xlim=(-0.03, 1.12), ylim=(-0.6, len(steps) - 0.4))
+    ax.axis("off")
+    return figure
+
+
+def _gauge(ax: plt.Axes, x: float, y: float, name: str, value: float | None, threshold: float | None) -> None:
+    """A bar from 0 to 1 with the value filled and the threshold marked."""
+    missing = value is None or np.isnan(value)
+    ax.text(x, y + 0.24, f"{name} not used" if missing else f"{name} = {value:.2f}", fontsize=9)
+    if missing:
+        return
+    width = 0.18
+    ax.add_patch(plt.Rectangle((x, y - 0.12), width, 0.22, fc="none", ec="#666666"))
+    ax.add_patch(plt.Rectangle((x, y - 0.12), width * value, 0.22, fc=COLOURS[4], ec="none"))
+    if threshold is not None:
+        ax.plot([x + width * threshold] * 2, [y - 0.2, y + 0.18], color=COLOURS[5], lw=2)
+
+
+def confidence_histogram(confidence: np.ndarray, correct: np.ndarray, name: str, title: str) -> Figure:
+    """Where right and wrong answers lie on a confidence; both (n,)."""
+    figure, (ax,) = _axes(title)
+    bins = np.linspace(0, 1, 21)
+    parts = [confidence[correct], confidence[~correct]]
+    _, _, bars = ax.hist(
+        parts, bins=bins, stacked=True, color=[RIGHT, WRONG], label=["right", "wrong"], ec="white"
+    )
+    for patch in bars[1]:
+        patch.set_hatch("///")
+    ax.set(xlabel=name, ylabel="questions")
+    ax.legend(title="answer is")
+    return figure
+
+
+def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
+    """Reliability diagram; each curve has columns confidence, accuracy and count, a row a bin."""
+    figure, (ax,) = _axes(title, width=5.2, height=4.4)
+    ax.plot([0, 1], [0, 1], color="#888888", lw=1, ls="--", label="perfectly calibrated")
+    for i, (name, bins) in enumerate(curves.items()):
+        ax.plot(bins["confidence"], bins["accuracy"], color=COLOURS[i], lw=1)
+        size = 20 + 220 * bins["count"] / bins["count"].sum()
+        ax.scatter(
+            bins["confidence"], bins["accuracy"], s=size, color=COLOURS[i], marker=MARKERS[i], label=name
+        )
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated confidence", ylabel="share of right answers")
+    ax.legend(loc="upper left")
+    return figure
+
+
+def stage_counts(counts: pd.DataFrame, title: str, unit: str = "questions answered") -> Figure:
+    """Stacked bars: one row a chain, one column a model; missing stages are zero."""
+    figure, (ax,) = _axes(title, height=1.4 + 0.45 * len(counts))
+    left = np.zeros(len(counts))
+    for i, model in enumerate(counts.columns):
+        values = counts[model].fillna(0).to_numpy(float)
+        ax.barh(counts.index, values, left=left, color=COLOURS[i], hatch=HATCHES[i], ec="white", label=model)
+        left += values
+    ax.invert_yaxis()
+    ax.set(xlabel=unit)
+    ax.legend(ncols=len(counts.columns), loc="lower left", bbox_to_anchor=(0, -0.5 - 0.6 / len(counts)))
+    return figure
+
+
+def frontier(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    points: Mapping[str, tuple[float, float]],
+    title: str,
+    xlabel: str = "compute, as a share of the last model alone",
+    bands: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None,
+) -> Figure:
+    """Cost against accuracy: curves of cascades (x, y), points of single models, bands (x, low, high)."""
+    figure, (ax,) = _axes(title, height=4.2)
+    for i, (name, (x, y)) in enumerate(curves.items()):
+        ax.plot(
+            x,
+            y,
+            color=COLOURS[i],
+            marker=MARKERS[i],
+            ms=4,
+            markevery=max(1, len(x) // 12),
+            lw=1.5,
+            label=name,
+        )
+        if bands and name in bands:
+            bx, low, high = bands[name]
+            ax.fill_between(bx, low, high, color=COLOURS[i], alpha=0.15, lw=0)
+    for name, (x, y) in points.items():
+        ax.scatter([x], [y], color=COLOURS[6], marker="*", s=90, zorder=3)
+        ax.annotate(name, (x, y), xytext=(6, -11), textcoords="offset points", fontsize=9)
+    ax.axvline(1, color="#888888", lw=0.8, ls=":")
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set(xlabel=xlabel, ylabel="accuracy")
+    ax.legend()
+    return figure
+
+
+def surface(
+    pt: np.ndarray, pik: np.ndarray, panels: Mapping[str, np.ndarray], title: str, mark: tuple | None = None
+) -> Figure:
+    """Maps over both thresholds: pt (a,), pik (b,), each panel (a, b) as a share of one."""
+    figure, axes = _axes(title, width=4.0 * len(panels), height=3.9, columns=len(panels))
+    for ax, (name, values) in zip(axes, panels.items()):
+        mesh = ax.pcolormesh(pik, pt, values, cmap="cividis", shading="nearest", rasterized=True)
+        lines = ax.contour(pik, pt, values, levels=6, colors="white", linewidths=0.6)
+        ax.clabel(lines, fmt=lambda v: f"{v:.0%}", fontsize=7)
+        figure.colorbar(mesh, ax=ax, format=PercentFormatter(1, decimals=0))
+        if mark is not None:
+            ax.plot(mark[1], mark[0], "*", color="white", mec="black", ms=13)
+        ax.set(xlabel="threshold on P(IK)", ylabel="threshold on P(T)")
+        ax.set_title(name, fontsize=10)
+    return figure
+
+
+def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figure:
+    """ROC curves (false positive rate, true positive rate)."""
+    figure, (ax,) = _axes(title, width=5.2, height=4.4)
+    ax.plot([0, 1], [0, 1], color="#888888", lw=1, ls="--", label="chance")
+    for i, (name, (x, y)) in enumerate(curves.items()):
+        ax.plot(x, y, color=COLOURS[i], marker=MARKERS[i], ms=4, markevery=max(1, len(x) // 10), label=name)
+    ax.set(xlabel="wrong answers that are kept", ylabel="right answers that are kept")
+    ax.legend(loc="lower right")
+    return figure
+
+
+def lines(
+    table: pd.DataFrame,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    marks: Mapping[str, float] | None = None,
+    percent: bool = False,
+) -> Figure:
+    """One line a column over the index; `marks` are named vertical lines."""
+    figure, (ax,) = _axes(title)
+    for i, column in enumerate(table.columns):
+        ax.plot(table.index, table[column], color=COLOURS[i], marker=MARKERS[i], ms=4, label=column)
+    for name, x in (marks or {}).items():
+        ax.axvline(x, color="#888888", lw=1, ls=":")
+        ax.text(x, ax.get_ylim()[1], f" {name}", fontsize=8, va="top", rotation=90)
+    if percent:
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    return figure
+
+
+def intervals(table: pd.DataFrame, title: str, xlabel: str, reference: float | None = None) -> Figure:
+    """Estimates with their 95 % intervals: columns value, low, high; one row a name, top to bottom."""
+    figure, (ax,) = _axes(title, height=1.3 + 0.32 * len(table))
+    y = np.arange(len(table))
+    error = np.abs(table[["low", "high"]].to_numpy(float).T - table["value"].to_numpy(float))
+    ax.errorbar(table["value"], y, xerr=error, fmt="o", color=COLOURS[0], capsize=3)
+    if reference is not None:
+        ax.axvline(reference, color="#888888", lw=1, ls="--")
+    ax.set_yticks(y, [str(name) for name in table.index])
+    ax.invert_yaxis()
+    ax.set(xlabel=xlabel)
+    return figure
+
+
+def beside(table: pd.DataFrame, columns: Sequence[str], title: str, xlabel: str) -> Figure:
+    """Two values a row joined by a line: the paper's and this edition's."""
+    figure, (ax,) = _axes(title, height=1.3 + 0.34 * len(table))
+    y = np.arange(len(table))
+    ax.hlines(y, table[columns[0]], table[columns[1]], color="#999999", lw=1)
+    for i, column in enumerate(columns):
+        ax.scatter(table[column], y, color=COLOURS[i], marker=MARKERS[i], s=45, label=column, zorder=3)
+    ax.set_yticks(y, [str(name) for name in table.index])
+    ax.invert_yaxis()
+    ax.set(xlabel=xlabel)
+    ax.legend()
+    return figure
