@@ -282,4 +282,3 @@ def answer_questions(
                 }
             )
         yield rows
-
