@@ -1,0 +1,296 @@
+"""What a cascade costs: compute (Eq. 2-6), tokens, dollars and seconds, by two accountings.
+
+- "paper": a question is charged to the stage that answers it, and to no other (Eq. 6).
+- "every-pass": a question is charged for every stage that ran on it, and for reading P(IK).
+
+Both are compared with the same reference, all questions sent straight to the last stage. What a trace
+does not record is NaN in the sums, and `Cost.missing` says what it is and how to get it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cclib.cascade import Cascade
+from cclib.models import slug
+from cclib.pik import HIDDEN_UNITS
+from cclib.traces import Trace
+
+ACCOUNTINGS = ("paper", "every-pass")
+PRICES = Path(__file__).parent / "published" / "prices.csv"
+
+Prices = str | Path | pd.DataFrame | Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost of k stages, with the reference it is compared with."""
+
+    unit: str  # "FLOPs", "tokens", "USD" or "seconds"
+    accounting: str
+    models: list[str]  # k, smallest first
+    stages: np.ndarray  # (k,) cost of each stage, in units; NaN where not known
+    reference: float  # all questions to the last stage
+    missing: list[str] = field(default_factory=list)  # what was not recorded, and how to get it
+
+    def __float__(self) -> float:
+        return self.total
+
+    @property
+    def total(self) -> float:
+        return float(self.stages.sum())
+
+    @property
+    def reduced(self) -> float:
+        """Share of the reference that is saved ("Reduced CC"); negative where the cascade costs more."""
+        return 1 - self.total / self.reference if self.reference else np.nan
+
+    def table(self) -> pd.DataFrame:
+        """One row a stage: its cost, and its share of the reference."""
+        share = self.stages / self.reference if self.reference else np.nan
+        return pd.DataFrame({self.unit: self.stages, "share of reference": share}, index=self.models)
+
+
+def forward_flops(n_parameters: float, n_layers: float, n_context: float, d_model: float) -> float:
+    """Eq. 2: add and multiply operations of one token's forward pass."""
+    return 2 * n_parameters + 2 * n_layers * n_context * d_model
+
+
+def parameters_from_shape(n_layers: float, d_model: float) -> float:
+    """Eq. 3: weights outside the embeddings, by Kaplan et al.'s standard layer."""
+    return 12 * n_layers * d_model**2
+
+
+def forward_flops_from_size(n_parameters: float, n_layers: float, n_context: float) -> float:
+    """Eq. 4: Eq. 2 with the width that Eq. 3 gives a model of this size."""
+    return 2 * n_parameters + 2 * n_context * np.sqrt(n_parameters * n_layers / 12)
+
+
+def forward_flops_of_large_model(n_parameters: float) -> float:
+    """Eq. 5: Eq. 4 without its context term."""
+    return 2 * n_parameters
+
+
+def stage_compute(n_parameters: float, n_questions: float) -> float:
+    """Eq. 6: compute of a stage. A question counts as one token, so only ratios have a meaning."""
+    return 2 * n_parameters * n_questions
+
+
+def stage_cost(trace: Trace, size: float | None = None, per_token: bool = False) -> np.ndarray:
+    """(n,) FLOPs of the model's pass on each question.
+
+    Args:
+        size: parameters to charge for; default: Eq. 3 from the trace's layers and width.
+        per_token: charge Eq. 2 for every token of the prompt and the output, where Eq. 6 charges each
+            question Eq. 5 once.
+
+    Returns:
+        NaN where the trace records no layers, width or tokens that are needed.
+    """
+    if size is None:
+        size = _size(trace)
+    if not per_token:
+        return np.full(len(trace), stage_compute(size, 1))
+    if trace.prompt_tokens is None or trace.n_layers is None or trace.d_model is None:
+        return np.full(len(trace), np.nan)
+    n_tokens = _tokens_of(trace, "both")
+    return n_tokens * forward_flops(size, trace.n_layers, n_tokens, trace.d_model)
+
+
+def probe_cost(trace: Trace, per_token: bool = False) -> np.ndarray:
+    """(n,) FLOPs of reading P(IK) once a question, for the probe of `cclib.PIK`.
+
+    The probe reads one position of the prompt. Where a question counts as one token (Eq. 6), the
+    reading is divided by the question's tokens, so that it keeps its weight beside the pass.
+    """
+    if trace.d_model is None:
+        return np.full(len(trace), np.nan)
+    flops = np.full(len(trace), 2.0 * (trace.d_model * HIDDEN_UNITS + HIDDEN_UNITS))
+    if per_token or trace.prompt_tokens is None:
+        return flops
+    return flops / np.maximum(_tokens_of(trace, "both"), 1)
+
+
+def compute(
+    result: Cascade,
+    accounting: str = "paper",
+    early_exit: bool = False,
+    per_token: bool = False,
+    sizes: Sequence[float] | None = None,
+) -> Cost:
+    """FLOPs of a cascade.
+
+    Args:
+        accounting: "paper" (Eq. 6) or "every-pass".
+        early_exit: charge a pass only up to the layer that P(IK) is read at, where P(IK) alone says
+            escalate. Matters to "every-pass" only: the paper's accounting has no passes that stop.
+        per_token: see `stage_cost`.
+        sizes: (k,) parameters of the stages. Default: Eq. 3; all weights where a stage's shape is not
+            known but all sizes are.
+
+    Raises:
+        ValueError: the accounting is not known, or `sizes` are not one a stage.
+    """
+    stages = result.stages
+    if sizes is None:
+        sizes = stage_sizes(stages)
+    elif len(sizes) != len(stages):
+        raise ValueError(f"sizes: expected {len(stages)}, one a stage, found {list(sizes)}")
+    missing = []
+    per_question = []
+    for i, (trace, size) in enumerate(zip(stages, sizes)):
+        flops = stage_cost(trace, size, per_token)
+        if np.isnan(flops).any():
+            missing.append(
+                f"{trace.model}: compute is not known; record it with a local model, or pass sizes="
+                if np.isnan(size)
+                else f"{trace.model}: tokens, layers or width are not recorded; pass per_token=False"
+            )
+        if early_exit and result.left_early[i].any():
+            if trace.hidden_layer and trace.n_layers:
+                flops = np.where(result.left_early[i], flops * trace.hidden_layer / trace.n_layers, flops)
+            else:
+                missing.append(f"{trace.model}: the layer of P(IK) is not recorded; passes charged whole")
+        per_question.append(flops)
+    reference = float(stage_cost(stages[-1], sizes[-1], per_token).sum())
+    charged = _charge(result, per_question, accounting)
+    if accounting == "every-pass":
+        for i, threshold in enumerate(result.pik):
+            if threshold is not None:
+                charged[i] += probe_cost(stages[i], per_token)[result.stage >= i].sum()
+    return Cost("FLOPs", accounting, [t.model for t in result.stages], charged, reference, missing)
+
+
+def reduced(result: Cascade, accounting: str = "paper", **options: object) -> float:
+    """Reduced compute as a share of one; options as in `compute`."""
+    return compute(result, accounting, **options).reduced
+
+
+def compute_from_counts(
+    stage_counts: Sequence[int],
+    stage_flops: Sequence[float],
+    accounting: str = "paper",
+    models: Sequence[str] | None = None,
+) -> Cost:
+    """The same from counts alone: (k,) questions each stage answered, and (k,) FLOPs of one pass."""
+    counts, flops = np.asarray(stage_counts, float), np.asarray(stage_flops, float)
+    if counts.ndim != 1 or counts.shape != flops.shape or not len(counts):
+        raise ValueError(f"expected one count and one cost a stage, found {stage_counts} and {stage_flops}")
+    _check(accounting)
+    passes = counts if accounting == "paper" else counts[::-1].cumsum()[::-1]
+    names = list(models) if models is not None else [f"stage {i + 1}" for i in range(len(counts))]
+    return Cost("FLOPs", accounting, names, passes * flops, float(counts.sum() * flops[-1]))
+
+
+def tokens(result: Cascade, accounting: str = "paper", kind: str = "output") -> Cost:
+    """Tokens of a cascade; kind is "output" (the paper's measure for GPT-4o, Table 4), "input" or "both"."""
+    per_question = [_tokens_of(t, kind) for t in result.stages]
+    missing = [
+        f"{t.model}: {kind} tokens are not recorded; add prompt_tokens and output_tokens to its trace"
+        for t, v in zip(result.stages, per_question)
+        if np.isnan(v).any()
+    ]
+    return _cost("tokens", result, per_question, accounting, missing)
+
+
+def seconds(result: Cascade, accounting: str = "paper") -> Cost:
+    """End-to-end seconds, from those measured while the traces were recorded."""
+    per_question = [np.full(len(t), np.nan) if t.seconds is None else t.seconds for t in result.stages]
+    missing = [f"{t.model}: seconds are not recorded" for t in result.stages if t.seconds is None]
+    return _cost("seconds", result, per_question, accounting, missing)
+
+
+def dollars(result: Cascade, prices: Prices | None = None, accounting: str = "paper") -> Cost:
+    """Dollars of a cascade from its tokens and a price table (see `read_prices`)."""
+    table = read_prices(prices)
+    per_question, missing = [], []
+    for trace in result.stages:
+        names = [trace.model.lower(), slug(trace.model), slug(trace.model).removeprefix("openai-")]
+        name = next((n for n in names if n in table.index), None)
+        if name is None:
+            missing.append(
+                f"{trace.model}: no price; give prices={{{slug(trace.model)!r}: (input, output)}} "
+                "in dollars a million tokens, or a CSV"
+            )
+        if trace.prompt_tokens is None or trace.output_tokens is None:
+            missing.append(f"{trace.model}: tokens are not recorded; add prompt_tokens and output_tokens")
+        price_in, price_out = (np.nan, np.nan) if name is None else table.loc[name].iloc[:2].astype(float)
+        spent = _tokens_of(trace, "input") * price_in + _tokens_of(trace, "output") * price_out
+        per_question.append(spent / 1e6)
+    return _cost("USD", result, per_question, accounting, missing)
+
+
+def read_prices(prices: Prices | None = None) -> pd.DataFrame:
+    """Dollars a million tokens, indexed by the model's short name in lower case.
+
+    Args:
+        prices: {model: (input, output)}; or a table or CSV with the columns model,
+            input_usd_per_million and output_usd_per_million, and date and source for the reader.
+            Default: the paper's (Table 12, April 2025), in `cclib/published/prices.csv`.
+
+    Raises:
+        ValueError: a column is missing, a model is priced twice, or a price is not a number >= 0.
+    """
+    wanted = ["input_usd_per_million", "output_usd_per_million"]
+    if isinstance(prices, Mapping):
+        table = pd.DataFrame.from_dict(dict(prices), orient="index", columns=wanted)
+    else:
+        table = prices if isinstance(prices, pd.DataFrame) else pd.read_csv(prices or PRICES)
+        absent = {"model", *wanted} - set(table.columns)
+        if absent:
+            raise ValueError(f"a price table needs {sorted(absent)}; found {list(table.columns)}")
+        table = table.set_index("model")
+    table = table[[*wanted, *[c for c in ("date", "source") if c in table]]]
+    table.index = table.index.astype(str).str.lower()
+    values = table[wanted].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    if not (np.isfinite(values) & (values >= 0)).all() or table.index.has_duplicates:
+        raise ValueError("prices must be numbers >= 0, in dollars a million tokens, one row a model")
+    return table
+
+
+def stage_sizes(stages: Sequence[Trace]) -> list[float]:
+    """(k,) parameters N of each stage, by one rule for all: Eq. 3, or else all weights."""
+    by_shape = [_size(t) for t in stages]
+    if np.isnan(by_shape).any() and all(t.parameters for t in stages):
+        return [float(t.parameters) for t in stages]
+    return by_shape
+
+
+def _size(trace: Trace) -> float:
+    if trace.n_layers is None or trace.d_model is None:
+        return np.nan
+    return float(parameters_from_shape(trace.n_layers, trace.d_model))
+
+
+def _tokens_of(trace: Trace, kind: str) -> np.ndarray:
+    """(n,) tokens of each question; NaN where not recorded."""
+    columns = {"input": ["prompt_tokens"], "output": ["output_tokens"]}
+    columns["both"] = columns["input"] + columns["output"]
+    if kind not in columns:
+        raise ValueError(f"kind must be one of {', '.join(columns)}, found {kind!r}")
+    values = [trace.column(name) for name in columns[kind]]
+    return sum(np.full(len(trace), np.nan) if v is None else v.astype(float) for v in values)
+
+
+def _check(accounting: str) -> None:
+    if accounting not in ACCOUNTINGS:
+        raise ValueError(f"unknown accounting {accounting!r}; known: {', '.join(ACCOUNTINGS)}")
+
+
+def _charge(result: Cascade, per_question: Sequence[np.ndarray], accounting: str) -> np.ndarray:
+    """(k,) cost of each stage from its (n,) costs a question."""
+    _check(accounting)
+    ran = np.equal if accounting == "paper" else np.greater_equal
+    return np.array([v[ran(result.stage, i)].sum() for i, v in enumerate(per_question)])
+
+
+def _cost(
+    unit: str, result: Cascade, per_question: Sequence[np.ndarray], accounting: str, missing: list[str]
+) -> Cost:
+    charged, reference = _charge(result, per_question, accounting), float(per_question[-1].sum())
+    return Cost(unit, accounting, [t.model for t in result.stages], charged, reference, missing)
