@@ -50,13 +50,14 @@ class Book:
 
     Args:
         root: the repository's folder.
+        package: folder of the code that the notebooks call.
 
     Raises:
         ValueError: an edition's file has an unknown key or parameter, or a pattern that finds no notebook.
     """
 
-    def __init__(self, root: str | Path = ".") -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | Path = ".", package: str | Path = Path(__file__).parent) -> None:
+        self.root, self.package = Path(root), Path(package)
         files = sorted((self.root / "editions").glob("*.yml"))
         self.editions = {path.stem: read_edition(path) for path in files}
         self.sources = {
@@ -93,18 +94,16 @@ class Book:
         return {k: v for k, v in given.items() if k in parameter_names(self.sources[stem], stem)}
 
     @cached_property
-    def _package(self) -> str:
-        package = Path(__file__).parent
-        return digest(
-            p for p in package.rglob("*") if p.name not in MACHINERY and "__pycache__" not in p.parts
-        )
+    def _package_digest(self) -> str:
+        files = (p for p in self.package.rglob("*") if "__pycache__" not in p.parts)
+        return digest(p for p in files if p.name not in MACHINERY)
 
     def fingerprint(self, edition: Edition, stem: str) -> str:
         """A hash of all that decides an executed notebook's outputs."""
         depends = {
             "code": [c.source for c in self.sources[stem].cells if c.cell_type == "code"],
             "parameters": self.parameters(edition, stem),
-            "package": self._package,
+            "package": self._package_digest,
             "traces": digest((self.root / edition.traces).rglob("*")) if edition.traces else None,
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

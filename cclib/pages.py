@@ -159,9 +159,8 @@ def _fold(cell: NotebookNode) -> NotebookNode:
     tags = cell.metadata.get("tags", [])
     if not any(t.startswith(("hide-", "remove-")) for t in tags):
         tags = [*tags, "hide-input"]
-    cell.metadata = NotebookNode(
-        {k: v for k, v in cell.metadata.items() if k != "papermill"} | {"tags": tags}
-    )
+    kept = {k: v for k, v in cell.metadata.items() if k not in ("papermill", "execution")}  # times, paths
+    cell.metadata = NotebookNode(kept | {"tags": tags})
     return cell
 
 
