@@ -33,7 +33,7 @@ STYLE = {
     "axes.prop_cycle": plt.cycler(color=COLOURS),
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
-    "svg.hashsalt": "cclib",  # the same figure has the same bytes, so a rebuilt book changes only where it must
+    "svg.hashsalt": "cclib",  # the same figure has the same bytes in every build
 }
 
 

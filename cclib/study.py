@@ -24,7 +24,7 @@ from cclib.pik import PIK
 from cclib.recording import collect
 from cclib.traces import Trace, read_trace
 
-TRAIN_QUESTIONS = 4000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
+TRAIN_QUESTIONS = 3000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
 EXPORT_FILE = "study.json"
 OUTSIDE = (".csv", ".parquet")
 
