@@ -272,7 +272,7 @@ def execute(
         cell = f"cell {number}" if number else "the cell of injected parameters"
         raise RuntimeError(
             f"edition {edition}, notebook {stem}, {cell} ({error.source.strip().splitlines()[0]}):\n"
-            + "\n".join(error.traceback)
+            + re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))  # without the terminal's colours
         ) from error
 
 
