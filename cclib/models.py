@@ -8,6 +8,7 @@ imported only when a model is loaded, so that replaying recorded traces needs ne
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import struct
 from collections.abc import Sequence
@@ -41,9 +42,16 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 def expand_family(models: str | Sequence[str]) -> list[str]:
     """["atlas-s", "atlas-m", "atlas-l"] for "atlas"; a list of names is returned as it is.
 
+    A list may also come as JSON text, which is how papermill's command line hands it over.
+
     Raises:
         ValueError: the family is unknown, or a model is named twice.
     """
+    if isinstance(models, str) and models.lstrip().startswith("["):
+        try:
+            models = json.loads(models)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"models is not a list of names in JSON ({error}); found {models!r}") from error
     if isinstance(models, str):
         if models not in FAMILIES:
             raise ValueError(

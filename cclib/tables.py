@@ -190,7 +190,42 @@ def kept(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
             "questions kept": int(keep.sum()),
             "share kept": float(keep.mean()),
             "accuracy where kept": stats.accuracy(trace.correct[keep]),
-            "accuracy interval": stats.accuracy_interval(trace.correct[keep]) if keep.any() else (np.nan,) * 2,
+            "accuracy interval": stats.accuracy_interval(trace.correct[keep])
+            if keep.any()
+            else (np.nan,) * 2,
             "accuracy where passed on": stats.accuracy(trace.correct[~keep]),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def walk(study: Study, index: int, pt: float, pik: float | None) -> pd.DataFrame:
+    """The stages that the study's question number `index` goes through, as `live.Walk.table` shows them."""
+    question = study.questions[index] if study.questions else None
+    result = cascade(study.test, pt, study.threshold(pik))
+    rows = []
+    for i, trace in enumerate(study.test[: result.stage[index] + 1]):
+        prediction = trace.column("prediction")
+        said = "–" if prediction is None else "ABCDEFGHIJ"[prediction[index]]
+        if question is not None and prediction is not None:
+            said = f"{said}. {question.choices[prediction[index]]}"
+        low = [
+            name
+            for name, score, at in (("P(IK)", trace.p_ik, study.threshold(pik)), ("P(T)", trace.p_t, pt))
+            if score is not None and at is not None and score[index] < at
+        ]
+        last = i == len(study.test) - 1
+        passed = i < result.stage[index]
+        row = {"model": study.models[i]}
+        row |= {
+            name: np.nan if score is None else float(score[index])
+            for name, score in (("P(IK)", trace.p_ik), ("P(T)", trace.p_t))
+        }
+        row["would answer"] = said
+        row["decision"] = (
+            f"escalate: {' and '.join(low)} too low"
+            if passed
+            else f"answer ({'right' if trace.correct[index] else 'wrong'})"
+            + (": the last stage always does" if last else ": confident enough")
+        )
+        rows.append(row)
+    return pd.DataFrame(rows)

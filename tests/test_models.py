@@ -12,12 +12,12 @@ SMOLLM = Path("~/.cache/cclib-models/smollm2-135m.gguf").expanduser()
 
 def test_families_expand_to_the_papers_models():
     assert expand_family("llama-3")[-1] == "meta-llama/Llama-3.3-70B-Instruct"
-    assert expand_family(["a/b", "c/d"]) == ["a/b", "c/d"]
+    assert expand_family(["a/b", "c/d"]) == expand_family('["a/b", "c/d"]') == ["a/b", "c/d"]
 
 
-@pytest.mark.parametrize("models", ["llama-4", [], ["a/b", "x/B"]])
+@pytest.mark.parametrize("models", ["llama-4", [], ["a/b", "x/B"], '["a/b"'])
 def test_unknown_or_doubled_models_are_refused(models):
-    with pytest.raises(ValueError, match="unknown family|different models"):
+    with pytest.raises(ValueError, match="unknown family|different models|in JSON"):
         expand_family(models)
 
 

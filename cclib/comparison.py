@@ -1,0 +1,147 @@
+"""The paper's numbers beside an edition's: rows are matched by the models' roles in their family.
+
+The smallest stands beside the smallest, the largest beside the largest, and a middle one where both
+families have it. What has no counterpart stays in the table, with a dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from cclib import cost, paper, stats
+from cclib.cascade import Cascade
+from cclib.study import Study
+from cclib.tables import chain_name, run_chains, saving_interval
+
+LABELS = {1: ("3B", "8B", "70B"), 2: ("3B", "8B", "70B"), 3: ("4B", "8B", "32B"), 8: ("3B", "8B", "70B")}
+NONE = (np.nan, np.nan)
+
+
+def roles(study: Study, labels: Sequence[str] = LABELS[1]) -> dict[str, int]:
+    """{paper's label: place in the study}, for the labels smallest first."""
+    k = len(study.models)
+    places = {0: 0, len(labels) - 1: k - 1} if k > 1 else {0: 0}
+    if k > 2:
+        places[1] = k // 2
+    return {labels[i]: place for i, place in sorted(places.items())}
+
+
+def counterpart(study: Study, chain: str, labels: Sequence[str] = LABELS[1]) -> str | None:
+    """The study's chain that plays the part of "3B → 8B", or None."""
+    place = roles(study, labels)
+    members = [place.get(label) for label in paper.stages(chain)]
+    return None if None in members else chain_name(study, members)
+
+
+def beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 1 or 3 and this edition, a row a model or chain of the paper.
+
+    PD is in the unit that the table uses: points in Table 1, per cent of the reference in Table 3.
+    """
+    results = run_chains(study, pt, pik)
+    rows = {}
+    for row in paper.table(number).to_dict("records"):
+        name = counterpart(study, row["models"], LABELS[number])
+        result = results.get(name)
+        rows[row["models"]] = {"here": name or "–", **_accuracy(row, result), **_drop(row, result, number)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def _accuracy(row: dict, result: Cascade | None) -> dict[str, object]:
+    printed = row["accuracy_percent"] / 100
+    low, high = stats.accuracy_interval(result.correct) if result else NONE
+    ours = result.accuracy if result else np.nan
+    return {
+        "accuracy, paper": printed,
+        "accuracy, here": ours,
+        "accuracy interval": (low, high),
+        "difference (points)": 100 * (ours - printed),
+        "difference interval": (100 * (low - printed), 100 * (high - printed)),
+    }
+
+
+def _drop(row: dict, result: Cascade | None, number: int) -> dict[str, object]:
+    ours, interval = np.nan, NONE
+    if result and len(result.stages) > 1:
+        last = result.stages[-1].correct
+        drop = stats.performance_drop(float(last.mean()), result.accuracy)
+        low, high = stats.paired_difference_interval(result.correct, last)
+        relative = number == 3
+        ours = drop.relative if relative else drop.absolute
+        unit = 100 / last.mean() if relative else 100
+        interval = (unit * low, unit * high)
+    name = "PD (relative)" if number == 3 else "PD (points)"
+    return {f"{name}, paper": row["pd_percent"], f"{name}, here": ours, f"{name} interval": interval}
+
+
+def compute_beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFrame:
+    """Reduced compute and time of Table 1 or 3 beside this edition's, by both accountings."""
+    results = run_chains(study, pt, pik)
+    rows = {}
+    for row in paper.table(number).to_dict("records"):
+        if len(paper.stages(row["models"])) < 2:
+            continue
+        name = counterpart(study, row["models"], LABELS[number])
+        result = results.get(name)
+        rows[row["models"]] = {
+            "here": name or "–",
+            "reduced, paper": row["reduced_compute_percent"] / 100,
+            "reduced, here, by the paper's count": cost.reduced(result) if result else np.nan,
+            "reduced interval": saving_interval(result, "paper") if result else NONE,
+            "reduced, here, every pass": cost.reduced(result, "every-pass") if result else np.nan,
+            "reduced every-pass interval": saving_interval(result, "every-pass") if result else NONE,
+            "reduced, here, with early exit": cost.reduced(result, "every-pass", early_exit=True)
+            if result
+            else np.nan,
+            "time, paper": row["time_percent"] / 100,
+            "time, here": -cost.seconds(result, "every-pass").reduced if result else np.nan,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def macro_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 2's macro F1 beside this edition's."""
+    results = run_chains(study, pt, pik)
+    rows = {}
+    for row in paper.table(2).to_dict("records"):
+        name = counterpart(study, row["models"])
+        result = results.get(name)
+        ours, interval = np.nan, NONE
+        if result and result.prediction is not None:
+            answer = result.stages[0].column("answer")
+            ours = stats.macro(answer, result.prediction).f1
+            interval = stats.bootstrap(_f1, answer, result.prediction, n=300)
+        f1 = row["f1"]
+        rows[row["models"]] = {
+            "here": name or "–",
+            "F1, paper": f1,
+            "F1, here": ours,
+            "F1 interval": interval,
+            "F1 difference": ours - f1,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def _f1(answer: np.ndarray, prediction: np.ndarray) -> float:
+    return stats.macro(answer, prediction).f1
+
+
+def every_pass_at_the_papers_counts() -> pd.DataFrame:
+    """Table 8's counts charged both ways: for the stage that answers, and for every stage that ran."""
+    rows = {}
+    for row in paper.table(8).to_dict("records"):
+        labels = paper.stages(row["models"])
+        counts = [row[label] for label in labels]
+        flops = [2 * paper.model(label).nominal for label in labels]
+        by = {a: cost.compute_from_counts(counts, flops, a) for a in cost.ACCOUNTINGS}
+        printed = paper.table(1).set_index("models")["reduced_compute_percent"][row["models"]]
+        rows[row["models"]] = {
+            "last stage answers": counts[-1],
+            "reduced, printed": printed / 100,
+            "reduced, Eq. 6": by["paper"].reduced,
+            "reduced, every pass": by["every-pass"].reduced,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
