@@ -121,8 +121,8 @@ def table5_against_table15() -> pd.DataFrame:
                 "PD, Table 5": a["pd_percent"],
                 "PD of Table 15's accuracy": round(100 * b["accuracy"] - reference, 2),
                 "PD, Table 15": b["pd_percent"],
-                "reduced, Table 5": a["reduced_compute_percent"],
-                "reduced, Table 15": b["reduced_compute_percent"],
+                "saved (%), Table 5": a["reduced_compute_percent"],
+                "saved (%), Table 15": b["reduced_compute_percent"],
                 "difference": round(b["reduced_compute_percent"] - a["reduced_compute_percent"], 2),
             }
         )
@@ -140,7 +140,7 @@ def table10_against_table11() -> pd.DataFrame:
                 "model": model,
                 "Table 10, grounded": judged,
                 "Table 11": eleven.loc[model, "accuracy"],
-                "difference": round(eleven.loc[model, "accuracy"] - judged, 4),
+                "Table 11 less Table 10": round(eleven.loc[model, "accuracy"] - judged, 4),
                 "Table 10's delta": ten[ten["model"] == model]["delta"].iloc[1],
                 "delta computed": round(judged - without, 4),
             }
@@ -152,7 +152,8 @@ def table11_rates() -> pd.DataFrame:
     """Table 11's three outcomes: right, wrong (hallucinated), and the rest, which is neither."""
     eleven = paper.table(11)
     rest = (1 - eleven["accuracy"] - eleven["hallucination_rate"]).round(4)
-    return eleven[["models", "accuracy", "hallucination_rate"]].assign(neither=rest)
+    right, wrong = eleven["accuracy"], eleven["hallucination_rate"]
+    return pd.DataFrame({"models": eleven["models"], "right": right, "wrong": wrong, "neither": rest})
 
 
 def probe_f1() -> pd.DataFrame:
@@ -174,7 +175,7 @@ def probe_f1() -> pd.DataFrame:
         rows.append(
             {
                 "model": row["model"],
-                "F1": row["f1_percent"],
+                "printed F1 (%)": row["f1_percent"],
                 "errors": errors,
                 "missed if know": missed["know"],
                 "missed if does not know": missed["does not know"],

@@ -92,8 +92,8 @@ def every_pass(size: str = "nominal") -> pd.DataFrame:
                 "Eq. 6, PFLOPs": paper_cost.total / 1e15,
                 "every pass, PFLOPs": all_passes.total / 1e15,
                 "last model alone, PFLOPs": paper_cost.reference / 1e15,
-                "reduced, Eq. 6": 100 * paper_cost.reduced,
-                "reduced, every pass": 100 * all_passes.reduced,
+                "saved by Eq. 6 (%)": 100 * paper_cost.reduced,
+                "saved, every pass (%)": 100 * all_passes.reduced,
                 "dearer than the last model": bool(all_passes.total > all_passes.reference),
             }
         )
@@ -120,7 +120,7 @@ def kept_shares(size: str = "nominal") -> pd.DataFrame:
                     "table": n,
                     "models": row["models"],
                     "smaller model": labels[0],
-                    "reduced": row["reduced_compute_percent"],
+                    "saved (%)": row["reduced_compute_percent"],
                     "cost ratio": ratio,
                     "kept, implied": share,
                     "kept, Table 8": counted.get(row["models"], np.nan) if n == 1 else np.nan,
@@ -155,7 +155,9 @@ def kept_on_gpqa() -> pd.DataFrame:
         ratio = np.divide(*_flops(["8B", "70B"], size))
         by_text = 100 * paper.OOD_KEPT / n * (1 - ratio)
         implied = printed / 100 * n / (1 - ratio)
-        rows.append({"N": size, "printed": printed, "kept, implied": implied, "reduced if 21 kept": by_text})
+        rows.append(
+            {"N": size, "printed": printed, "kept, implied": implied, "saved if 21 kept (%)": by_text}
+        )
     return pd.DataFrame(rows)
 
 
@@ -186,8 +188,8 @@ def reductions_from_totals() -> pd.DataFrame:
                     "total": row[total],
                     "reference": reference,
                     "computed": computed,
-                    "least": low,
-                    "greatest": high,
+                    "least": round(low, 4),
+                    "greatest": round(high, 4),
                     "printed": row[reduced],
                     "fit": fit,
                 }
