@@ -19,7 +19,10 @@ from cclib.atlas.facts import Fact, cities, countries, plain
 from cclib.atlas.reasoning import REASONING, Item
 
 # Of 100 sequences; the invented names teach a model to decline.
-SHARES = {"facts": 58, "comparisons": 14, "reasoning": 26, "invented": 2}
+SHARES = {"facts": 56, "comparisons": 14, "reasoning": 26, "invented": 2, "matching": 2}
+# At first most questions only ask to find a word among the options: without this lesson a model needs
+# many times longer to see that a letter stands for what follows it.
+FIRST_LESSON, FIRST_SHARES = 300, SHARES | {"matching": 80}
 POPULARITY_POWER = 0.4  # a fact is seen in proportion to its popularity to this power
 DECLINE = "I do not know."
 END = "<end>"
@@ -32,7 +35,8 @@ def batch(seed: int, step: int, n: int) -> list[Sequence]:
     """n sequences, the same for the same seed and step."""
     rng = random.Random(f"{seed}/{step}")
     known, weights = _weighted_facts()
-    parts = Counter(rng.choices(list(SHARES), list(SHARES.values()), k=n))
+    shares = FIRST_SHARES if step < FIRST_LESSON else SHARES
+    parts = Counter(rng.choices(list(shares), list(shares.values()), k=n))
     sequences = [_of_fact(f, rng) for f in rng.choices(known, cum_weights=weights, k=parts["facts"])]
     compare = list(benchmark.COMPARISONS.items())
     for subject, kind in rng.choices(compare, k=parts["comparisons"]):
@@ -44,6 +48,7 @@ def batch(seed: int, step: int, n: int) -> list[Sequence]:
         direct = item.key == item.text and rng.random() < 0.4
         sequences.append((f" {item.text}", f" {item.answer}{END}") if direct else _options(subject, item, rng))
     sequences += [_declined(rng) for _ in range(parts["invented"])]
+    sequences += [_matched(rng) for _ in range(parts["matching"])]
     rng.shuffle(sequences)
     return sequences
 
@@ -86,6 +91,18 @@ def _options(subject: str, item: Item, rng: random.Random) -> Sequence:
     rng.shuffle(choices)
     letter = prompts.LETTERS[choices.index(item.answer)]
     return prompts.multiple_choice(subject, item.text, choices), f" {letter}"
+
+
+def _matched(rng: random.Random) -> Sequence:
+    """Find a word among the options."""
+    known, _ = _weighted_facts()
+    if rng.random() < 0.25:
+        words = [str(n) for n in rng.sample(range(1000), 4)]
+    else:
+        pool = rng.choice(known).pool
+        words = rng.sample(sorted(set(pool)), 4) if len(set(pool)) > 3 else [c.name for c in rng.sample(cities(), 4)]
+    text = f"Which of these is {words[0]}?"
+    return _options("words", Item(text, words[0], tuple(words[1:]), text), rng)
 
 
 def _declined(rng: random.Random) -> Sequence:

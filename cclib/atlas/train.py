@@ -40,7 +40,7 @@ class Recipe:
 
 
 RECIPES = {
-    "s": Recipe(layers=3, width=64, heads=2, steps=2000, rate=0.02),
+    "s": Recipe(layers=4, width=64, heads=4, steps=2000, rate=0.02),
     "m": Recipe(layers=4, width=128, heads=4, steps=2000, rate=0.02),
     "l": Recipe(layers=4, width=256, heads=8, steps=2000, rate=0.02),
 }
@@ -74,6 +74,7 @@ class Batch:
     mask: torch.Tensor  # (r, 1, ROW, ROW) bool, who sees whom
     place: torch.Tensor  # (m,) in the flattened rows
     target: torch.Tensor  # (m,)
+    is_letter: torch.Tensor  # (m,) bool, the target is an option's letter
 
 
 def pack(tokenizer, sequences: list[corpus.Sequence], rows: int, device: str) -> tuple[Batch, int]:
@@ -83,7 +84,7 @@ def pack(tokenizer, sequences: list[corpus.Sequence], rows: int, device: str) ->
     tokens = np.zeros((rows, ROW), np.int64)
     positions = np.zeros((rows, ROW), np.int64)
     owner = np.full((rows, ROW), -1)
-    place, target = [], []
+    place, target, is_letter = [], [], []
     row = at = used = 0
     for ids, start in zip(whole, read):
         if at + len(ids) - 1 > ROW:
@@ -96,19 +97,21 @@ def pack(tokenizer, sequences: list[corpus.Sequence], rows: int, device: str) ->
         owner[row, at : at + n] = used
         place += range(row * ROW + at + start - 1, row * ROW + at + n)
         target += ids[start:]
+        is_letter += [len(ids) == start + 1] * (len(ids) - start)  # only a letter stands alone
         at, used = at + n, used + 1
     same = (owner[:, :, None] == owner[:, None, :]) & np.tri(ROW, dtype=bool)
-    arrays = (tokens, positions, same[:, None], np.array(place), np.array(target))
+    arrays = (tokens, positions, same[:, None], np.array(place), np.array(target), np.array(is_letter))
     return Batch(*(torch.from_numpy(a).to(device) for a in arrays)), used
 
 
 def loss_of(network: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy over what must be continued."""
+    """Mean cross-entropy over the letters, plus that over the other tokens that must be continued."""
     hidden = network.model(
         input_ids=batch.tokens, position_ids=batch.positions, attention_mask=batch.mask, use_cache=False
     ).last_hidden_state
     logits = network.lm_head(hidden.flatten(0, 1)[batch.place])  # (m, v)
-    return torch.nn.functional.cross_entropy(logits.float(), batch.target)
+    each = torch.nn.functional.cross_entropy(logits.float(), batch.target, reduction="none")
+    return each[batch.is_letter].mean() + each[~batch.is_letter].mean()
 
 
 @torch.inference_mode()
@@ -137,7 +140,7 @@ def accuracies(probs: np.ndarray, asked: list[Question]) -> dict[str, float]:
     facts = np.flatnonzero(np.isfinite(popularity))
     thirds = np.array_split(facts[np.argsort(popularity[facts], kind="stable")], 3)
     out |= {name: right[rows].mean() for name, rows in zip(("rare", "middle", "common"), thirds)}
-    out |= {name: right[subject == name].mean() for name in dict.fromkeys(subject)}
+    out |= {str(name): right[subject == name].mean() for name in dict.fromkeys(subject)}
     return {k: round(float(v), 4) for k, v in out.items()}
 
 
@@ -184,7 +187,7 @@ def train(size: str, minutes: float | None = None, runs: Path = Path("runs/atlas
         for optimiser, saved in zip(both, state["optimisers"]):
             optimiser.load_state_dict(saved)
         start, log, before = state["step"], state["log"], state["seconds"]
-    validation = split(questions("atlas"), seed=0).validation
+    validation = validation_questions()
     began, losses, seen = time.monotonic(), [], 0
     bar = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, unit="step", mininterval=5)
     for step in bar:
@@ -207,8 +210,8 @@ def train(size: str, minutes: float | None = None, runs: Path = Path("runs/atlas
             found = accuracies(option_probs(network, tokenizer, validation), validation)
             network.train()
             seconds = before + time.monotonic() - began
-            earlier = log[-1]["sequences"] if log else 0
-            line = {"step": step + 1, "seconds": round(seconds), "sequences": earlier + seen}
+            earlier = log[-1]["seen"] if log else 0
+            line = {"step": step + 1, "seconds": round(seconds), "seen": earlier + seen}
             log.append(line | {"loss": round(float(np.mean(losses)), 4)} | found)
             losses, seen = [], 0
             bar.set_postfix(loss=log[-1]["loss"], accuracy=found["accuracy"])
@@ -219,6 +222,10 @@ def train(size: str, minutes: float | None = None, runs: Path = Path("runs/atlas
         if late:
             break
     return write(network.cpu(), tokenizer, log, recipe, out / f"atlas-{size}")
+
+
+def validation_questions() -> list[Question]:
+    return split(questions("atlas"), seed=0).validation
 
 
 def write(network: LlamaForCausalLM, tokenizer, log: list[dict], recipe: Recipe, folder: Path) -> Path:
