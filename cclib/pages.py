@@ -106,11 +106,11 @@ def compose(
             page_cell.outputs = [clean(o, root) for o in page_cell.outputs if o.get("name") != "stderr"]
             cells.append(page_cell)
             if is_tagged(cell, "parameters"):
-                _fold(page_cell)
+                _fold(page_cell, "the notebook's own parameters")
                 following = _injected(executed)
                 if following is not None:
                     next(ran)
-                    cells.append(_fold(following))
+                    cells.append(_fold(following, "this edition's parameters"))
         else:
             page_cell = deepcopy(cell)
             page_cell.source = names.rename(cell.source)
@@ -154,13 +154,14 @@ def _injected(executed: NotebookNode) -> NotebookNode | None:
     return next((deepcopy(c) for c in executed.cells if is_tagged(c, "injected-parameters")), None)
 
 
-def _fold(cell: NotebookNode) -> NotebookNode:
+def _fold(cell: NotebookNode, what: str) -> NotebookNode:
     """Parameters are for those who rerun: folded for readers, unless the author said otherwise."""
     tags = cell.metadata.get("tags", [])
     if not any(t.startswith(("hide-", "remove-")) for t in tags):
         tags = [*tags, "hide-input"]
     kept = {k: v for k, v in cell.metadata.items() if k not in ("papermill", "execution")}  # times, paths
-    cell.metadata = NotebookNode(kept | {"tags": tags})
+    prompts = {"code_prompt_show": f"Show {what}", "code_prompt_hide": f"Hide {what}"}
+    cell.metadata = NotebookNode(kept | {"tags": tags, "mystnb": {**prompts, **kept.get("mystnb", {})}})
     return cell
 
 
