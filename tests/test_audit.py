@@ -114,6 +114,13 @@ def test_reductions_follow_from_the_tables_totals():
     assert totals[totals["table"] == 11]["fit"].tolist() == ["within rounding"] * 3 + ["yes"]
 
 
+def test_fewer_tokens_than_questions_are_spared_gpt_4o():
+    spared = audit.tokens_against_counts()
+    assert spared["questions kept (%)"].tolist() == pytest.approx([48_700 / 1430, 59_400 / 1430])
+    assert (spared["questions kept (%)"] > spared["dollars saved (%)"]).all()
+    assert (spared["dollars saved (%)"] > spared["tokens saved (%)"]).all()
+
+
 def test_dollars_charge_the_answering_stage_only():
     dollars = audit.dollars_by_accounting()
     assert (dollars["nearer"] == "answers only").all()
@@ -136,6 +143,7 @@ def test_five_of_seven_statistics_fit_the_accuracies():
     assert tests["(b, c), corrected"].tolist() == [
         [(7, 18)], [(9, 14)], [], [], [(9, 37)], [(7, 18)], [(60, 54)],
     ]  # fmt: skip
+    assert tests["digits"].tolist() == ["rounded", "cut off", "-", "-", "cut off", "rounded", "cut off"]
     assert not any(tests["(b, c), plain"])  # no row fits without the continuity correction
     for pairs, difference in zip(tests["(b, c), corrected"], tests["c - b"]):
         assert all(c - b == difference for b, c in pairs)
@@ -171,5 +179,5 @@ def test_the_summary_counts_each_check():
     summary = audit.summary().set_index("tables")
     assert summary.loc["1, 4, 9", ["numbers", "fit"]].tolist() == [7, 5]
     assert summary.loc["1, 3", ["numbers", "fit", "do not fit"]].tolist() == [2, 1, "4B"]
-    assert summary.loc["8", "do not fit"] == "3B → 8B"
+    assert summary.loc["1, 14", "fit"] == 2
     assert (summary["fit"] <= summary["numbers"]).all()

@@ -24,6 +24,7 @@ from cclib.audit.costs import (
     kept_shares,
     more_kept_without_pik,
     reductions_from_totals,
+    tokens_against_counts,
 )
 from cclib.audit.digits import prints_as, span
 from cclib.audit.significance import counts_that_give, discordant_counts, nearest_differences
@@ -52,4 +53,5 @@ __all__ = [
     "table10_against_table11",
     "table11_rates",
     "table5_against_table15",
+    "tokens_against_counts",
 ]

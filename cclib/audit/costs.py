@@ -89,9 +89,9 @@ def every_pass(size: str = "nominal") -> pd.DataFrame:
                 "models": name,
                 "answered": counts,
                 "passes": np.cumsum(counts[::-1])[::-1].tolist(),
-                "Eq. 6, PFLOPs": paper_cost.total / 1e15,
-                "every pass, PFLOPs": all_passes.total / 1e15,
-                "last model alone, PFLOPs": paper_cost.reference / 1e15,
+                "Eq. 6, TFLOP": paper_cost.total / 1e12,
+                "every pass, TFLOP": all_passes.total / 1e12,
+                "last model alone, TFLOP": paper_cost.reference / 1e12,
                 "saved by Eq. 6 (%)": 100 * paper_cost.reduced,
                 "saved, every pass (%)": 100 * all_passes.reduced,
                 "dearer than the last model": bool(all_passes.total > all_passes.reference),
@@ -188,12 +188,33 @@ def reductions_from_totals() -> pd.DataFrame:
                     "total": row[total],
                     "reference": reference,
                     "computed": computed,
-                    "least": round(low, 4),
+                    "least": round(low, 4) + 0.0,
                     "greatest": round(high, 4),
                     "printed": row[reduced],
                     "fit": fit,
                 }
             )
+    return pd.DataFrame(rows)
+
+
+def tokens_against_counts() -> pd.DataFrame:
+    """What GPT-4o is spared, in per cent: questions (Table 8), output tokens (Table 4), dollars (Table 13).
+
+    Who the first stage keeps does not depend on what comes next, so Table 8's counts hold before GPT-4o.
+    """
+    eight = paper.table(8).set_index("models")
+    four, thirteen = paper.table(4).set_index("models"), paper.table(13).set_index("models")
+    rows = []
+    for model, chain in (("3B", "3B → 70B"), ("8B", "8B → 70B")):
+        name = f"{model} → GPT-4o"
+        rows.append(
+            {
+                "models": name,
+                "questions kept (%)": 100 * eight.loc[chain, model] / paper.TEST_QUESTIONS["mmlu"],
+                "tokens saved (%)": four.loc[name, "reduced_tokens_percent"],
+                "dollars saved (%)": thirteen.loc[name, "reduced_cost_percent"],
+            }
+        )
     return pd.DataFrame(rows)
 
 

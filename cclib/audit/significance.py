@@ -45,8 +45,8 @@ def right_answers() -> dict[str, int]:
 def discordant_counts() -> pd.DataFrame:
     """Each row of Table 9 with the counts that fit it, by the corrected and the plain statistic.
 
-    Pairs whose p-value does not print as Table 9's are left out where the p-value decides. `printed how`
-    says whether the printed digits are rounded or cut off.
+    A pair must give the printed p-value too. `digits` says how the computed statistic and p-value come
+    to be printed: rounded, or cut off.
     """
     right = right_answers()
     rows = []
@@ -70,6 +70,7 @@ def discordant_counts() -> pd.DataFrame:
                 "(b, c), corrected": corrected,
                 "(b, c), plain": plain,
                 "computed": _computed(best, bool(corrected)),
+                "digits": _digits(best, bool(corrected), row),
                 "fit": "yes" if best else "no",
             }
         )
@@ -98,3 +99,13 @@ def _computed(pair: tuple[int, int] | None, corrected: bool) -> str:
     test = mcnemar_from_counts(*pair, corrected=corrected)
     chi2 = "" if test.test == "exact" else f"{test.chi2:.4f}, "
     return f"{chi2}p = {test.p:.6f}"
+
+
+def _digits(pair: tuple[int, int] | None, corrected: bool, row: dict[str, str]) -> str:
+    if pair is None:
+        return "-"
+    test = mcnemar_from_counts(*pair, corrected=corrected)
+    ways = [prints_as(test.p, row["p_value"])]
+    if row["chi_squared"]:
+        ways.append(prints_as(test.chi2, row["chi_squared"]))
+    return "cut off" if "cut off" in ways else "rounded"
