@@ -24,9 +24,9 @@ book: $(VENV)/.user  ## environment, editions that are out of date, HTML at _bui
 html: _build/.whole  ## compile the pages only, warnings as errors
 
 # The stamp is written after a build without a warning. Sphinx warns about a page only when it reads it,
-# so a failed build forgets what it read.
+# so a failed build forgets what it read. A new table of contents stands on every page: all are written anew.
 _build/.whole: $(PAGES)
-	@rm -f $@
+	@rm -f $@ $(if $(filter _toc.yml _config.yml,$?),&& rm -rf _build/.doctrees)
 	$(BIN)/jupyter-book build . --path-output . -W -n --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
 
