@@ -22,7 +22,7 @@ from cclib.atlas.reasoning import REASONING, Item
 SHARES = {"facts": 56, "comparisons": 14, "reasoning": 26, "invented": 2, "matching": 2}
 # At first most questions only ask to find a word among the options: without this lesson a model needs
 # many times longer to see that a letter stands for what follows it.
-FIRST_LESSON, FIRST_SHARES = 300, SHARES | {"matching": 80}
+FIRST_LESSON, FIRST_SHARES = 400, SHARES | {"matching": 80}
 POPULARITY_POWER = 0.4  # a fact is seen in proportion to its popularity to this power
 DECLINE = "I do not know."
 END = "<end>"
@@ -94,15 +94,19 @@ def _options(subject: str, item: Item, rng: random.Random) -> Sequence:
 
 
 def _matched(rng: random.Random) -> Sequence:
-    """Find a word among the options."""
+    """Find a word among the options; or, four times in one sequence, name the letter of each."""
     known, _ = _weighted_facts()
-    if rng.random() < 0.25:
+    pool = rng.choice(known).pool
+    words = list(dict.fromkeys(rng.choices(pool, k=12)))[:4]
+    if len(words) < 4 or rng.random() < 0.25:
         words = [str(n) for n in rng.sample(range(1000), 4)]
-    else:
-        pool = rng.choice(known).pool
-        words = rng.sample(sorted(set(pool)), 4) if len(set(pool)) > 3 else [c.name for c in rng.sample(cities(), 4)]
-    text = f"Which of these is {words[0]}?"
-    return _options("words", Item(text, words[0], tuple(words[1:]), text), rng)
+    if rng.random() < 0.4:
+        text = f"Which of these is {words[0]}?"
+        return _options("words", Item(text, words[0], tuple(words[1:]), text), rng)
+    listed = "\n".join(f"{letter}. {word}" for letter, word in zip(prompts.LETTERS, words))
+    named = [f" {word} {letter}" for letter, word in zip(prompts.LETTERS, words)]
+    rng.shuffle(named)
+    return f"\nChoices: {listed}\n", "".join(named) + END
 
 
 def _declined(rng: random.Random) -> Sequence:
