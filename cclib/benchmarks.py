@@ -1,4 +1,4 @@
-"""Questions and where they come from: MMLU, Atlas, or a table of one's own.
+"""Questions and where they come from: a public benchmark, Atlas, or a table of one's own.
 
 Every loader returns a list of `Question` in a fixed order, so that the split (and with it every
 number in the book) depends on the questions and the seed alone.
@@ -15,8 +15,6 @@ import numpy as np
 import pandas as pd
 
 from cclib import prompts
-
-MMLU_TEST_QUESTIONS = 14_042
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +78,10 @@ def load_benchmark(
     """Load a benchmark by name, or from a CSV or Parquet file of one's own.
 
     Args:
-        name: "mmlu", "atlas", "atlas-ood", "atlas-open", or the path of a table (see `read_table`).
-        data_dir: folder with the benchmark's files (for MMLU, the release's `test/*_test.csv`);
-            without it MMLU comes from the hub's `cais/mmlu`.
+        name: "mmlu", "gpqa", "popqa", "atlas", "atlas-ood", "atlas-open", or the path of a table (see
+            `read_table`).
+        data_dir: folder with a public benchmark's files (see cclib.public_benchmarks); without it they
+            come from the hub.
         limit: keep this many questions, spread evenly over the benchmark's order (so over its
             subjects), always the same ones.
 
@@ -91,8 +90,10 @@ def load_benchmark(
         FileNotFoundError: the folder or the file is not there.
     """
     key = str(name).lower()
-    if key == "mmlu":
-        questions = _mmlu_from_folder(Path(data_dir)) if data_dir else _mmlu_from_hub()
+    if key in ("mmlu", "gpqa", "popqa"):
+        from cclib import public_benchmarks
+
+        questions = getattr(public_benchmarks, key)(Path(data_dir) if data_dir else None)
     elif key in ("atlas", "atlas-ood", "atlas-open"):
         from cclib import atlas  # the generator needs packages that no other benchmark does
 
@@ -101,7 +102,7 @@ def load_benchmark(
         questions = read_table(name)
     else:
         raise ValueError(
-            f"unknown benchmark {str(name)!r}; known: mmlu, atlas, atlas-ood, atlas-open, "
+            f"unknown benchmark {str(name)!r}; known: mmlu, gpqa, popqa, atlas, atlas-ood, atlas-open, "
             "or the path of a .csv or .parquet file"
         )
     if limit is not None:
@@ -136,7 +137,7 @@ def read_table(path: str | Path) -> list[Question]:
         )
     rows = table.to_dict("records")
     questions = [
-        _question(
+        checked_question(
             id=row.get("id") or f"{path.stem}/{i}",
             subject=row.get("subject") or path.stem,
             text=row["question"],
@@ -146,11 +147,11 @@ def read_table(path: str | Path) -> list[Question]:
         )
         for i, row in enumerate(rows)
     ]
-    _refuse_duplicates(questions, path.name)
+    refuse_duplicates(questions, path.name)
     return questions
 
 
-def _question(id: str, subject: str, text: str, cells: list[str], letter: str, where: str) -> Question:
+def checked_question(id: str, subject: str, text: str, cells: list[str], letter: str, where: str) -> Question:
     """Check one row at the border. Empty cells may only trail, so a letter keeps its column."""
     while cells and cells[-1] == "":
         cells = cells[:-1]
@@ -165,58 +166,9 @@ def _question(id: str, subject: str, text: str, cells: list[str], letter: str, w
     return Question(id, subject, text, tuple(cells), allowed.index(letter))
 
 
-def _refuse_duplicates(questions: Sequence[Question], where: str) -> None:
+def refuse_duplicates(questions: Sequence[Question], where: str) -> None:
     seen: set[str] = set()
     for question in questions:
         if question.id in seen:
             raise ValueError(f"{where}: the id {question.id!r} occurs twice; ids must be unique")
         seen.add(question.id)
-
-
-def _mmlu_from_folder(folder: Path) -> list[Question]:
-    """MMLU's public CSVs: no header; columns question, A, B, C, D, answer letter."""
-    files = sorted((folder / "test").glob("*_test.csv")) or sorted(folder.glob("*_test.csv"))
-    if not files:
-        raise FileNotFoundError(
-            f"no MMLU files in {folder}: expected test/<subject>_test.csv; "
-            "unpack the MMLU release there, or leave data_dir out to use the hub's cais/mmlu"
-        )
-    questions = []
-    for file in files:
-        subject = file.name.removesuffix("_test.csv")
-        # "None", "nan" and bare numbers are answers here, so every cell is read as it stands
-        table = pd.read_csv(file, header=None, dtype=str, keep_default_na=False)
-        if table.shape[1] != 6:
-            raise ValueError(
-                f"{file.name}: expected 6 columns (question, A, B, C, D, answer), "
-                f"found {table.shape[1]}; is this an MMLU file?"
-            )
-        for row, (text, *cells, letter) in enumerate(table.itertuples(index=False)):
-            questions.append(
-                _question(f"mmlu/{subject}/{row}", subject, text, cells, letter, f"{file.name}, row {row}")
-            )
-    return questions
-
-
-def _mmlu_from_hub() -> list[Question]:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        path = hf_hub_download("cais/mmlu", "all/test-00000-of-00001.parquet", repo_type="dataset")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise FileNotFoundError(
-            "MMLU (cais/mmlu) could not be fetched from the hub: "
-            f"{type(error).__name__}. Check the network, or pass data_dir with the release's CSV files"
-        ) from error
-    table = pd.read_parquet(path)
-    row = table.groupby("subject").cumcount()
-    return sorted(
-        (
-            Question(f"mmlu/{s}/{r}", s, text, tuple(choices), int(answer))
-            for text, s, choices, answer, r in zip(
-                table["question"], table["subject"], table["choices"], table["answer"], row
-            )
-        ),
-        key=lambda q: (q.subject, int(q.id.rsplit("/", 1)[1])),
-    )

@@ -53,7 +53,7 @@ class Reading:
 
     index: list[int]
     log_probs: np.ndarray  # (m, v) over the vocabulary, at each prompt's last position
-    hidden: np.ndarray | None  # (m, d) float16
+    hidden: np.ndarray | None  # (m, d) float16; (m, l, d) where several layers were asked for
     prompt_tokens: list[int]
     seconds: float
 
@@ -182,27 +182,32 @@ ALL_ATTENTION_FUNCTIONS.register("packed", packed_attention)
 
 
 def read_packs(
-    model: LanguageModel, encoded: Sequence[Sequence[int]], layer: int | None, budget: int | None = None
+    model: LanguageModel,
+    encoded: Sequence[Sequence[int]],
+    layer: int | Sequence[int] | None,
+    budget: int | None = None,
 ) -> Iterator[Reading]:
     """Run the prompts pack by pack; only the last position of each prompt meets the vocabulary.
 
     Args:
         encoded: n prompts as token lists.
-        layer: 1-based layer after which the hidden state is read; None reads none.
+        layer: 1-based layer, or layers, after which the hidden state is read; None reads none.
         budget: tokens in one pass; the default suits the device.
     """
     network = model.network
     network.set_attn_implementation("packed")
-    captured: dict[str, torch.Tensor] = {}
+    captured: dict[int, torch.Tensor] = {}  # layer: (m, d)
     last: torch.Tensor
-    handle = None
-    if layer is not None:
 
-        def capture(_module: Any, _inputs: Any, output: Any) -> None:
+    def capture(at: int) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
             states = output[0] if isinstance(output, tuple) else output  # (1, t, d)
-            captured["hidden"] = states[0, last.to(states.device)]
+            captured[at] = states[0, last.to(states.device)]
 
-        handle = model.layers[layer - 1].register_forward_hook(capture)
+        return hook
+
+    wanted = [layer] if isinstance(layer, int) else list(layer or ())
+    handles = [model.layers[at - 1].register_forward_hook(capture(at)) for at in wanted]
     try:
         for pack in make_packs(encoded, budget or PACK_TOKENS.get(model.device.split(":")[0], 4096)):
             began = time.perf_counter()
@@ -218,11 +223,12 @@ def read_packs(
                 ).logits[0]  # (m, v)
                 log_probs = logits.float().log_softmax(-1).cpu().numpy()
             hidden = None
-            if layer is not None:  # a few models have single activations beyond float16
-                hidden = captured["hidden"].clamp(-65504, 65504).to(torch.float16).cpu().numpy()
+            if wanted:  # a few models have single activations beyond float16
+                states = [captured[at].cpu().clamp(-65504, 65504).to(torch.float16) for at in wanted]
+                hidden = (states[0] if isinstance(layer, int) else torch.stack(states, 1)).numpy()
             yield Reading(pack.index, log_probs, hidden, pack.lengths, time.perf_counter() - began)
     finally:
-        if handle is not None:
+        for handle in handles:
             handle.remove()
 
 

@@ -77,7 +77,11 @@ def _record(
     model: LanguageModel, questions: list[Question], folder: Path, layer: int | None, progress: bool
 ) -> None:
     from cclib.confidence import answer_questions, check_layer
+    from cclib.open_ended import answer_open_questions
 
+    if len({bool(q.choices) for q in questions}) > 1:
+        raise ValueError("some questions have choices and some are open; record each kind by itself")
+    answer = answer_questions if questions[0].choices else answer_open_questions
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
@@ -85,7 +89,7 @@ def _record(
             rows: list[dict[str, Any]] = []
             flushed = time.monotonic()
             with tqdm(total=len(questions), unit="question", desc=model.slug, disable=not progress) as bar:
-                for batch in answer_questions(model, questions, layer):
+                for batch in answer(model, questions, layer):
                     rows += batch
                     bar.update(len(batch))
                     if len(rows) >= FLUSH_ROWS or time.monotonic() - flushed > FLUSH_SECONDS:

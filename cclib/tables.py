@@ -16,6 +16,7 @@ from cclib import cost, stats
 from cclib.cascade import Cascade, cascade
 from cclib.study import Study
 
+GAP = (np.nan, np.nan)
 PERCENT, POINTS, DECIMAL = "{:.1%}", "{:+.2f}", "{:.4f}"
 FORMATS = {
     "accuracy": PERCENT,

@@ -30,6 +30,8 @@ SCHEMA = pa.schema(
         ("option_probs", pa.list_(pa.float64())),
         ("first_token_prob", pa.float64()),
         ("hidden", pa.list_(pa.float16())),
+        ("response", pa.string()),  # of an open question, and whether it declined to answer
+        ("abstained", pa.bool_()),
         ("prompt_tokens", pa.int32()),
         ("output_tokens", pa.int32()),
         ("seconds", pa.float64()),

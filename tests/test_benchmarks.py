@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import cclib
-from cclib.benchmarks import MMLU_TEST_QUESTIONS, Question, load_benchmark, read_table, split
+from cclib.benchmarks import Question, load_benchmark, read_table, split
+from cclib.public_benchmarks import ROWS
 
 
 def write(path, text):
@@ -18,7 +19,7 @@ def write(path, text):
 def test_mmlu_has_14042_questions_and_the_papers_1430_in_the_test_part(mmlu_folder):
     questions = load_benchmark("mmlu", mmlu_folder)
     parts = split(questions)
-    assert len(questions) == MMLU_TEST_QUESTIONS
+    assert len(questions) == ROWS["mmlu"]
     assert len({q.subject for q in questions}) == 57
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (11_182, 1_430, 1_430)
 
@@ -71,7 +72,7 @@ def test_a_bad_table_is_refused_with_what_to_do(tmp_path, text, message):
 
 
 def test_an_unknown_benchmark_lists_the_known():
-    with pytest.raises(ValueError, match="known: mmlu, atlas"):
+    with pytest.raises(ValueError, match="known: mmlu, gpqa, popqa, atlas"):
         cclib.load_benchmark("mlmu")
 
 
@@ -84,3 +85,41 @@ def test_limit_takes_the_same_questions_spread_over_subjects(mmlu_folder):
     few = load_benchmark("mmlu", mmlu_folder, limit=57)
     assert few == load_benchmark("mmlu", mmlu_folder, limit=57)
     assert len({q.subject for q in few}) > 25
+
+
+def gpqa_file(folder, rows=20):
+    columns = [
+        "Question",
+        "Correct Answer",
+        *(f"Incorrect Answer {i}" for i in (1, 2, 3)),
+        "High-level domain",
+    ]
+    table = [[f"Q{i}?", f"right {i}", f"x{i}", f"y{i}", f"z{i}", "Physics"] for i in range(rows)]
+    pd.DataFrame(table, columns=columns).to_csv(folder / "gpqa_main.csv", index=False)
+
+
+def test_gpqas_right_answer_is_not_always_first_and_keeps_its_place(tmp_path):
+    gpqa_file(tmp_path)
+    questions = load_benchmark("gpqa", tmp_path)
+    assert all(q.choices[q.answer] == f"right {i}" for i, q in enumerate(questions))
+    assert len({q.answer for q in questions}) == 4
+    gpqa_file(tmp_path, rows=5)
+    assert load_benchmark("gpqa", tmp_path) == questions[:5]  # one question's order hangs on no other
+
+
+def test_popqa_has_accepted_answers_and_popularity(tmp_path):
+    (tmp_path / "test.tsv").write_text(
+        'id\tprop\tquestion\tpossible_answers\ts_pop\n7\tcapital\tWhat?\t"[""Paris"", ""paris""]"\t120\n'
+    )
+    (question,) = load_benchmark("popqa", tmp_path)
+    assert (question.id, question.accepted, question.popularity) == ("popqa/7", ("Paris", "paris"), 120)
+    assert question.choices == () and "What?" in question.prompt
+
+
+@pytest.mark.parametrize("name", ["gpqa", "popqa"])
+def test_a_public_benchmark_of_another_schema_is_refused(tmp_path, name):
+    (tmp_path / {"gpqa": "gpqa_main.csv", "popqa": "test.tsv"}[name]).write_text("a\tb\n1\t2\n")
+    with pytest.raises(ValueError, match="missing column"):
+        load_benchmark(name, tmp_path)
+    with pytest.raises(FileNotFoundError, match="download it from the hub"):
+        load_benchmark(name, tmp_path / "elsewhere")

@@ -1,0 +1,62 @@
+"""Sentences that an edition's numbers make: what the prose says is computed here, not typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cclib import cost, stats
+from cclib.cascade import Cascade
+from cclib.study import Study
+
+
+def chains_of(results: Mapping[str, Cascade]) -> dict[str, Cascade]:
+    """Those of the results that are chains of two or more models."""
+    return {name: r for name, r in results.items() if len(r.stages) > 1}
+
+
+def verdicts(results: Mapping[str, Cascade]) -> str:
+    """One line a chain: accuracy against its last model, and compute by both accountings (Markdown)."""
+    lines = []
+    for name, result in chains_of(results).items():
+        last = result.stages[-1].correct
+        low, high = (100 * x for x in stats.paired_difference_interval(result.correct, last))
+        kept = "loses accuracy" if high < 0 else "gains accuracy" if low > 0 else "keeps its last's accuracy"
+        lines.append(
+            f"- **{name}** {kept}: {result.accuracy:.1%}, {100 * (result.accuracy - last.mean()):+.2f} "
+            f"points (95 % interval {low:+.2f} to {high:+.2f}). {_saving(result)}"
+        )
+    return "\n".join(lines) or "- One model makes no chain: name two or more in `models`."
+
+
+def _saving(result: Cascade) -> str:
+    paid, made = cost.reduced(result), cost.reduced(result, "every-pass")
+    if np.isnan(paid):
+        return "Its compute is not known: " + "; ".join(cost.compute(result).missing) + "."
+    return f"Compute {_moves(paid)} as the paper counts, and {_moves(made)} when every pass made is counted."
+
+
+def _moves(saved: float) -> str:
+    return f"falls by {saved:.1%}" if saved >= 0 else f"*rises* by {-saved:.1%}"
+
+
+def cautions(study: Study, results: Mapping[str, Cascade]) -> str:
+    """What a reader must know before believing the tables (Markdown; empty where there is nothing)."""
+    found = [f"- {note}" for note in study.notes]
+    probs = study.test[0].option_probs
+    guess = 0.25 if probs is None else float((1 / np.isfinite(probs).sum(axis=1)).mean())
+    for name, trace in zip(study.models, study.test):
+        low, _ = stats.accuracy_interval(trace.correct)
+        if low < guess + 0.05:
+            found.append(
+                f"- **{name} is near chance**: {trace.correct.mean():.1%} where guessing gives {guess:.0%}. "
+                "A stage that knows little has little to keep."
+            )
+    for name, result in chains_of(results).items():
+        if result.stage_counts[0] == 0:
+            found.append(
+                f"- In **{name}** the first stage keeps nothing: no question passes its thresholds. "
+                "The cascade answers as the stages after it do, and pays for its passes on top."
+            )
+    return "\n".join(found)

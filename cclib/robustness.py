@@ -1,0 +1,180 @@
+"""How far P(IK) carries: to other questions, other seeds, other layers.
+
+An exported study holds the results of these too (`export_robustness`), because a reader without hidden
+states cannot work them out anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cclib import stats
+from cclib.benchmarks import load_benchmark
+from cclib.cascade import check_stages
+from cclib.models import LanguageModel, expand_family, load_model, slug
+from cclib.pik import PIK
+from cclib.recording import collect
+from cclib.study import EXPORT_FILE, OUTSIDE, Study, export_study, spread
+from cclib.traces import Trace, read_trace
+
+SEEDS = 5
+LAYER_QUESTIONS = 1000  # per part, for the scan over layers
+# the questions that a probe of this benchmark is tried on unchanged (the paper: MMLU to GPQA)
+ELSEWHERE = {"atlas": "atlas-ood", "mmlu": "gpqa"}
+
+
+def transfer(
+    study: Study,
+    models: str | Sequence[str],
+    benchmark: str | None = None,
+    data_dir: str | Path | None = None,
+    limit: int | None = None,
+    traces_dir: str | Path = "traces",
+    device: str | None = None,
+) -> Study:
+    """The same models and probes, unchanged, on all questions of another benchmark (Section 4.2).
+
+    Args:
+        models: as given to `load_study`; outside traces do not reach to other questions and are left out.
+        benchmark: default: "atlas-ood" after Atlas, "gpqa" after MMLU, "atlas" after all else; in an
+            exported study, the one that was exported.
+
+    Raises:
+        FileNotFoundError: the other benchmark, or its exported traces, are not there.
+    """
+    folder = Path(traces_dir)
+    if (folder / EXPORT_FILE).exists():
+        return _read_transfer(study, folder, benchmark)
+    other = benchmark or ELSEWHERE.get(study.benchmark, "atlas")
+    questions = spread(load_benchmark(other, data_dir=data_dir), limit or 10**9)
+    names, test, probes = [], [], []
+    for name, probe in zip(expand_family(models), study.probes):
+        if Path(name).suffix.lower() in OUTSIDE:
+            continue
+        trace = collect(name, questions, store=folder, layer=probe and probe.layer, device=device)
+        names.append(slug(name))
+        test.append(probe.score(trace) if probe else trace)
+        probes.append(probe)
+    empty = [None] * len(test)
+    return Study(names, other, study.seed, check_stages(test), empty, empty, probes, questions)
+
+
+def _read_transfer(study: Study, folder: Path, benchmark: str | None) -> Study:
+    found = sorted(p.parent.name.removeprefix("on-") for p in folder.glob(f"on-*/{EXPORT_FILE}"))
+    other = benchmark or (found[0] if found else None)
+    if other not in found:
+        raise FileNotFoundError(
+            f"{folder} holds no traces of these models on {other or 'another benchmark'} "
+            f"(it has: {', '.join(found) or 'none'}); run the models, and export with export_robustness"
+        )
+    names = [m for m in study.models if (folder / f"on-{other}" / m).exists()]
+    test = [read_trace(folder / f"on-{other}" / m) for m in names]
+    empty = [None] * len(test)
+    return Study(names, other, study.seed, check_stages(test), empty, empty, empty, notes=list(study.notes))
+
+
+def reseeded(study: Study, n: int = SEEDS) -> list[Study]:
+    """The study with probes fitted from n seeds, the study's own first; fewer where they are not to be had.
+
+    The split stays, so what differs is the probe's initial weights and the order of its batches.
+    """
+    studies = [study]
+    for s in range(1, n):
+        tests = []
+        for i, trace in enumerate(study.test):
+            kept = trace.column(f"p_ik_seed_{s}")
+            if kept is not None:
+                tests.append(trace.with_column("p_ik", kept))
+            elif study.probes[i] is not None and trace.hidden is not None:
+                probe = PIK.fit(study.train[i], study.validation[i], seed=study.seed + s)
+                tests.append(probe.score(trace))
+            elif trace.p_ik is not None:
+                return studies
+            else:
+                tests.append(trace)
+        studies.append(replace(study, test=tests))
+    return studies
+
+
+def by_layer(
+    study: Study,
+    models: str | Sequence[str],
+    traces_dir: str | Path = "traces",
+    device: str | None = None,
+    questions: Sequence | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Accuracy, F1 and AUROC of a probe at every layer, for each model that has a probe (Appendix H).
+
+    Read once a question, all layers in one pass; at most 1,000 questions a part. The result is kept as
+    `layers.csv` beside the model's trace.
+
+    Args:
+        questions: all questions of the benchmark; needed where nothing is kept yet.
+    """
+    tables = {}
+    for i, name in enumerate(expand_family(models)):
+        if study.test[i].p_ik is None:
+            continue
+        path = Path(traces_dir) / slug(name) / "layers.csv"
+        about = f"seed {study.seed}, {len(study)} test questions, {study.benchmark}"
+        table = pd.read_csv(path, comment="#", index_col="layer") if path.exists() else None
+        if table is None or (study.questions is not None and not path.read_text().startswith(f"# {about}\n")):
+            if questions is None or study.train[i] is None or study.train[i].hidden is None:
+                continue
+            table = _scan(load_model(name, device=device), study, i, {q.id: q for q in questions})
+            path.write_text(f"# {about}\n{table.to_csv()}")
+        tables[study.models[i]] = table
+    return tables
+
+
+def _scan(model: LanguageModel, study: Study, i: int, questions: dict) -> pd.DataFrame:
+    from cclib.confidence import encode_questions, read_packs
+
+    parts = []
+    for trace in (study.train[i], study.validation[i], study.test[i]):
+        trace = trace.select(spread(trace.question_id, LAYER_QUESTIONS))
+        encoded = encode_questions(model, [questions[q] for q in trace.question_id])
+        states = np.zeros((len(trace), model.n_layers, model.d_model), np.float16)
+        for reading in read_packs(model, encoded, range(1, model.n_layers + 1)):
+            states[reading.index] = reading.hidden
+        parts.append((trace, states))
+    rows = {}
+    for at in range(1, model.n_layers + 1):
+        train, validation, test = (_at_layer(trace, states[:, at - 1], at) for trace, states in parts)
+        p_ik = PIK.fit(train, validation, seed=study.seed).probability(test.hidden)
+        scores = stats.binary_scores(test.correct, p_ik)
+        rows[at] = {
+            "accuracy": scores["accuracy"],
+            "F1": scores["f1"],
+            "AUROC": stats.auroc(test.correct, p_ik),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
+
+
+def _at_layer(trace: Trace, states: np.ndarray, layer: int) -> Trace:
+    bare = trace.without("hidden").with_column("hidden", list(states))
+    return Trace(bare.table, trace.provenance | {"hidden_layer": layer})
+
+
+def export_robustness(
+    study: Study, folder: str | Path, transferred: Study | None = None, layers: dict | None = None
+) -> Path:
+    """Export a study with its probes of other seeds, its traces on other questions, its scan of layers."""
+    tests = list(study.test)
+    for s, other in enumerate(reseeded(study)[1:], 1):
+        for i, trace in enumerate(other.test):
+            if trace.p_ik is not None:
+                tests[i] = tests[i].with_column(f"p_ik_seed_{s}", trace.p_ik)
+    folder = export_study(replace(study, test=tests), folder)
+    if transferred is not None:
+        export_study(transferred, folder / f"on-{transferred.benchmark}")
+    for name, table in (layers or {}).items():
+        about = {"benchmark": study.benchmark, "seed": study.seed}
+        (folder / name / "layers.csv").write_text(f"# {json.dumps(about)}\n{table.to_csv()}")
+    return folder
