@@ -27,8 +27,8 @@ REFERRED = [
     re.compile(r"(\]\(#?)([^()\s#/]+)(\))"),  # [text](label)
     re.compile(r"(\{solution(?:-start)?\}[ \t]+)(\S+)()"),  # solutions name their exercise
 ]
-UPWARD = re.compile(
-    r"(\]\(|\{doc\}`(?:[^`<]*<)?|\{(?:figure|image|include|literalinclude)\}[ \t]+|src=\")\.\./"
+UPWARD = re.compile(  # and only once: an output keeps its text when its page is composed again
+    r"(\]\(|\{doc\}`(?:[^`<]*<)?|\{(?:figure|image|include|literalinclude)\}[ \t]+|src=\")\.\./(?!\.\./)"
 )
 BESIDE = re.compile(r"(\]\()([\w.-]+)(\.ipynb[)#])")
 KEPT = ("kernelspec", "language_info")
@@ -103,7 +103,8 @@ def compose(
             page_cell.id = cell.get("id", page_cell.get("id"))
             if name := _figure(page_cell).get("name"):
                 _figure(page_cell)["name"] = names.labels[name]
-            page_cell.outputs = [clean(o, root) for o in page_cell.outputs if o.get("name") != "stderr"]
+            kept = [o for o in page_cell.outputs if o.get("name") != "stderr"]
+            page_cell.outputs = [clean(_renamed(o, names), root) for o in kept]
             cells.append(page_cell)
             if is_tagged(cell, "parameters"):
                 _fold(page_cell, "the notebook's own parameters")
@@ -144,6 +145,12 @@ def _replace(value: Any, path: re.Pattern, stands_for: str) -> Any:
     if isinstance(value, dict):
         return type(value)({k: _replace(v, path, stands_for) for k, v in value.items()})
     return value
+
+
+def _renamed(output: NotebookNode, names: Names) -> NotebookNode:
+    if "text/markdown" in output.get("data", {}):
+        output.data["text/markdown"] = names.rename(output.data["text/markdown"])
+    return output
 
 
 def _figure(cell: NotebookNode) -> dict[str, Any]:

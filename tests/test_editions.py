@@ -234,6 +234,20 @@ def test_figures_of_code_cells_are_renamed_too():
     assert source.cells[1].metadata["mystnb"]["figure"]["name"] == "fig-x"
 
 
+def test_markdown_outputs_refer_as_prose_does_however_often_they_are_composed():
+    shown = "{ref}`sec-x` and [rerun](../book/rerun.md)"
+    cell = new_code_cell("Markdown(...)")
+    cell.outputs = [nbformat.v4.new_output("display_data", data={"text/markdown": shown})]
+    source = notebook(new_markdown_cell("(sec-x)=\n# X"), cell)
+    names = pages.names("e", {"e": {"01": source}})
+    once = pages.compose(source, source, names, "", ROOT)
+    twice = pages.compose(source, once, names, "", ROOT)
+    assert once.cells[1].outputs[0].data["text/markdown"] == (
+        "{ref}`sec-x-e` and [rerun](../../../book/rerun.md)"
+    )
+    assert twice.cells[1].outputs == once.cells[1].outputs
+
+
 def test_pages_show_the_outputs_without_the_repositorys_folder():
     output = nbformat.v4.new_output("stream", text=f"wrote {ROOT}/traces/x, not {ROOT}-other")
     assert pages.clean(output, ROOT).text == f"wrote ./traces/x, not {ROOT}-other"
