@@ -16,7 +16,7 @@ from cclib.cascade import Cascade
 from cclib.study import Study
 from cclib.tables import chain_name, run_chains, saving_interval
 
-LABELS = {1: ("3B", "8B", "70B"), 2: ("3B", "8B", "70B"), 3: ("4B", "8B", "32B"), 8: ("3B", "8B", "70B")}
+LABELS = {n: ("3B", "8B", "70B") for n in (1, 2, 6, 8)} | {3: ("4B", "8B", "32B")}
 NONE = (np.nan, np.nan)
 
 
@@ -96,7 +96,7 @@ def compute_beside(study: Study, number: int, pt: float, pik: float | None) -> p
             "reduced, here, with early exit": cost.reduced(result, "every-pass", early_exit=True)
             if result
             else np.nan,
-            "time, paper": row["time_percent"] / 100,
+            "time, paper": row.get("time_percent", np.nan) / 100,
             "time, here": -cost.seconds(result, "every-pass").reduced if result else np.nan,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
