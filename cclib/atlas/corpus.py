@@ -19,10 +19,10 @@ from cclib.atlas.facts import Fact, cities, countries, plain
 from cclib.atlas.reasoning import REASONING, Item
 
 # Of 100 sequences; the invented names teach a model to decline.
-SHARES = {"facts": 56, "comparisons": 14, "reasoning": 26, "invented": 2, "matching": 2}
+SHARES = {"facts": 56, "comparisons": 14, "reasoning": 26, "invented": 2, "matching": 4}
 # At first most questions only ask to find a word among the options: without this lesson a model needs
 # many times longer to see that a letter stands for what follows it.
-FIRST_LESSON, FIRST_SHARES = 400, SHARES | {"matching": 80}
+FIRST_LESSON, FIRST_SHARES = 350, SHARES | {"matching": 200}
 POPULARITY_POWER = 0.4  # a fact is seen in proportion to its popularity to this power
 DECLINE = "I do not know."
 END = "<end>"
@@ -100,8 +100,10 @@ def _matched(rng: random.Random) -> Sequence:
     words = list(dict.fromkeys(rng.choices(pool, k=12)))[:4]
     if len(words) < 4 or rng.random() < 0.25:
         words = [str(n) for n in rng.sample(range(1000), 4)]
-    if rng.random() < 0.4:
-        text = f"Which of these is {words[0]}?"
+    form, text = rng.random(), f"Which of these is {words[0]}?"
+    if form < 0.15:
+        return prompts.open_ended(text), f"Answer: {words[0]}{END}"
+    if form < 0.55:
         return _options("words", Item(text, words[0], tuple(words[1:]), text), rng)
     listed = "\n".join(f"{letter}. {word}" for letter, word in zip(prompts.LETTERS, words))
     named = [f" {word} {letter}" for letter, word in zip(prompts.LETTERS, words)]

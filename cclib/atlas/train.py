@@ -35,14 +35,14 @@ class Recipe:
     heads: int
     steps: int
     rate: float  # of Muon; AdamW's is a fifth
-    rows: int = 32  # a step reads rows * ROW tokens
+    rows: int = 24  # a step reads rows * ROW tokens
     seed: int = 0
 
 
 RECIPES = {
-    "s": Recipe(layers=4, width=64, heads=4, steps=2000, rate=0.02),
-    "m": Recipe(layers=4, width=128, heads=4, steps=2000, rate=0.02),
-    "l": Recipe(layers=4, width=256, heads=8, steps=2000, rate=0.02),
+    "s": Recipe(layers=4, width=64, heads=4, steps=2000, rate=0.015),
+    "m": Recipe(layers=4, width=96, heads=6, steps=2000, rate=0.015),
+    "l": Recipe(layers=4, width=192, heads=6, steps=2000, rate=0.015),
 }
 
 
@@ -60,9 +60,31 @@ def build(recipe: Recipe, vocabulary: int, end: int, padding: int) -> LlamaForCa
         bos_token_id=None,
         eos_token_id=end,
         pad_token_id=padding,
-        initializer_range=0.02 if recipe.width > 64 else 0.05,
     )
-    return LlamaForCausalLM(config)
+    network = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for layer in network.model.layers:
+            _look_for_like_words(layer.self_attn, recipe)
+    return network
+
+
+def _look_for_like_words(attention: torch.nn.Module, recipe: Recipe) -> None:
+    """Start attention on tokens like the present one, some places back.
+
+    Queries are the keys, turned against the rotary embedding by 6, 9, 12 ... places, so that a word
+    finds itself among the options and not in its own place. From a random start that takes a model
+    of this size thousands of steps to learn.
+    """
+    d, heads = recipe.width, recipe.heads
+    half = d // heads // 2
+    attention.k_proj.weight.normal_(std=1.5 * d**-0.5)
+    keys = attention.k_proj.weight.view(heads, 2, half, d)
+    frequency = 10_000.0 ** (-torch.arange(half) / half)
+    angle = (6.0 + 3.0 * torch.arange(heads))[:, None] * frequency  # (heads, half)
+    cos, sin = angle.cos()[..., None], angle.sin()[..., None]
+    first, second = keys[:, 0], keys[:, 1]  # (heads, half, d) each
+    turned = torch.stack([first * cos + second * sin, second * cos - first * sin], 1)
+    attention.q_proj.weight.copy_(turned.reshape(d, d))
 
 
 @dataclass
@@ -85,6 +107,7 @@ def pack(tokenizer, sequences: list[corpus.Sequence], rows: int, device: str) ->
     positions = np.zeros((rows, ROW), np.int64)
     owner = np.full((rows, ROW), -1)
     place, target, is_letter = [], [], []
+    marks = set(tokenizer("\nB.\nC.\nD.")["input_ids"])
     row = at = used = 0
     for ids, start in zip(whole, read):
         if at + len(ids) - 1 > ROW:
@@ -95,9 +118,11 @@ def pack(tokenizer, sequences: list[corpus.Sequence], rows: int, device: str) ->
         tokens[row, at : at + n] = ids[:-1]
         positions[row, at : at + n] = np.arange(n)
         owner[row, at : at + n] = used
-        place += range(row * ROW + at + start - 1, row * ROW + at + n)
-        target += ids[start:]
-        is_letter += [len(ids) == start + 1] * (len(ids) - start)  # only a letter stands alone
+        # counted too: what opens the next option, which makes an option's words carry their letter
+        counted = [i for i in range(1, start) if ids[i] in marks] + list(range(start, len(ids)))
+        place += [row * ROW + at + i - 1 for i in counted]
+        target += [ids[i] for i in counted]
+        is_letter += [len(ids) == start + 1 == i + 1 for i in counted]  # only a letter stands alone
         at, used = at + n, used + 1
     same = (owner[:, :, None] == owner[:, None, :]) & np.tri(ROW, dtype=bool)
     arrays = (tokens, positions, same[:, None], np.array(place), np.array(target), np.array(is_letter))
@@ -145,11 +170,15 @@ def accuracies(probs: np.ndarray, asked: list[Question]) -> dict[str, float]:
 
 
 def optimisers(network: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    inner = [p for n, p in network.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
-    held = {id(p) for p in inner}
+    matrices = {n: p for n, p in network.model.layers.named_parameters() if p.ndim == 2}
+    looking = [p for n, p in matrices.items() if "q_proj" in n or "k_proj" in n]
+    moving = [p for n, p in matrices.items() if not ("q_proj" in n or "k_proj" in n)]
+    held = {id(p) for p in matrices.values()}
     outer = [p for p in network.parameters() if id(p) not in held]
     return [
-        torch.optim.Muon(inner, lr=recipe.rate, weight_decay=0.01),
+        torch.optim.Muon(moving, lr=recipe.rate, weight_decay=0.01),
+        # slowly, or the noise of the first steps undoes the start that `build` gives to attention
+        torch.optim.Muon(looking, lr=recipe.rate / 10, weight_decay=0.0),
         torch.optim.AdamW(outer, lr=recipe.rate / 5, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
