@@ -129,6 +129,28 @@ def _f1(answer: np.ndarray, prediction: np.ndarray) -> float:
     return stats.macro(answer, prediction).f1
 
 
+def first_stage_keeps(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Share of questions that never reach the last stage, the paper's chains (Table 8) and ours."""
+    results = run_chains(study, pt, pik)
+    rows = {}
+    for row in paper.table(8).to_dict("records"):
+        labels = paper.stages(row["models"])
+        counts = np.array([row[label] for label in labels], int)
+        name = counterpart(study, row["models"], LABELS[8])
+        ours = results[name].stage_counts if name in results else np.zeros(0, int)
+        low, high = stats.wilson(int(counts[:-1].sum()), int(counts.sum()))
+        rows[row["models"]] = {
+            "here": name or "–",
+            "share, paper": 1 - counts[-1] / counts.sum(),
+            "share interval, paper": (low, high),
+            "share, here": 1 - ours[-1] / ours.sum() if len(ours) else np.nan,
+            "share interval, here": stats.wilson(int(ours[:-1].sum()), int(ours.sum()))
+            if len(ours)
+            else NONE,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
 def every_pass_at_the_papers_counts() -> pd.DataFrame:
     """Table 8's counts charged both ways: for the stage that answers, and for every stage that ran."""
     rows = {}
