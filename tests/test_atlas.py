@@ -156,7 +156,7 @@ def test_no_benchmark_question_is_trained(questions, trained):
     asked = {benchmark.asked(q) for q in questions["atlas"] + questions["atlas-ood"]}
     for read, _ in trained:
         assert read not in prompts
-        if "Choices:" in read:
+        if "Choices:" in read and "Question: " in read:
             text, options = read.split("Question: ")[1].removesuffix("\nAnswer:").split("\nChoices: ")
             assert (text, frozenset(o[3:] for o in options.split("\n"))) not in asked
 

@@ -22,7 +22,7 @@ from cclib.atlas.reasoning import REASONING, Item
 SHARES = {"facts": 56, "comparisons": 14, "reasoning": 26, "invented": 2, "matching": 4}
 # At first most questions only ask to find a word among the options: without this lesson a model needs
 # many times longer to see that a letter stands for what follows it.
-FIRST_LESSON, FIRST_SHARES = 350, SHARES | {"matching": 200}
+FIRST_SHARES = SHARES | {"matching": 200}
 POPULARITY_POWER = 0.4  # a fact is seen in proportion to its popularity to this power
 DECLINE = "I do not know."
 END = "<end>"
@@ -31,11 +31,11 @@ KIND_WEIGHTS = {"addition": 2, "subtraction": 2, "multiplication": 1.5, "spellin
 Sequence = tuple[str, str]
 
 
-def batch(seed: int, step: int, n: int) -> list[Sequence]:
+def batch(seed: int, step: int, n: int, first_lesson: bool = False) -> list[Sequence]:
     """n sequences, the same for the same seed and step."""
     rng = random.Random(f"{seed}/{step}")
     known, weights = _weighted_facts()
-    shares = FIRST_SHARES if step < FIRST_LESSON else SHARES
+    shares = FIRST_SHARES if first_lesson else SHARES
     parts = Counter(rng.choices(list(shares), list(shares.values()), k=n))
     sequences = [_of_fact(f, rng) for f in rng.choices(known, cum_weights=weights, k=parts["facts"])]
     compare = list(benchmark.COMPARISONS.items())
@@ -46,7 +46,8 @@ def batch(seed: int, step: int, n: int) -> list[Sequence]:
     for subject, kind in chosen:
         item = benchmark.draw(kind, rng, held_out=False)
         direct = item.key == item.text and rng.random() < 0.4
-        sequences.append((f" {item.text}", f" {item.answer}{END}") if direct else _options(subject, item, rng))
+        told = (f" {item.text}", f" {item.answer}{END}")
+        sequences.append(told if direct else _options(subject, item, rng))
     sequences += [_declined(rng) for _ in range(parts["invented"])]
     sequences += [_matched(rng) for _ in range(parts["matching"])]
     rng.shuffle(sequences)

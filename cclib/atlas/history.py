@@ -12,7 +12,7 @@ from cclib.atlas import WEIGHTS, model_folder, questions
 
 
 def training(name: str) -> pd.DataFrame:
-    """A shipped model's training log: one row a validation, with step, seconds, sequences seen, loss, accuracies."""
+    """A shipped model's log: a row a validation, with step, seconds, sequences seen, loss, accuracies."""
     return pd.read_csv(model_folder(name) / "training.csv")
 
 

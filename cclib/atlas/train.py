@@ -35,13 +35,14 @@ class Recipe:
     heads: int
     steps: int
     rate: float  # of Muon; AdamW's is a fifth
+    lesson: int = 350  # steps of the corpus's first lesson
     rows: int = 24  # a step reads rows * ROW tokens
     seed: int = 0
 
 
 RECIPES = {
-    "s": Recipe(layers=4, width=64, heads=4, steps=2000, rate=0.015),
-    "m": Recipe(layers=4, width=96, heads=6, steps=2000, rate=0.015),
+    "s": Recipe(layers=4, width=64, heads=4, steps=2000, rate=0.01),
+    "m": Recipe(layers=4, width=96, heads=6, steps=2000, rate=0.01),
     "l": Recipe(layers=4, width=192, heads=6, steps=2000, rate=0.015),
 }
 
@@ -188,7 +189,9 @@ def rate_at(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / 50) * (0.1 + 0.45 * (1 + math.cos(math.pi * step / steps)))
 
 
-def train(size: str, minutes: float | None = None, runs: Path = Path("runs/atlas"), out: Path = WEIGHTS) -> Path:
+def train(
+    size: str, minutes: float | None = None, runs: Path = Path("runs/atlas"), out: Path = WEIGHTS
+) -> Path:
     """Train one model, or go on with it, and write its folder.
 
     Args:
@@ -211,19 +214,21 @@ def train(size: str, minutes: float | None = None, runs: Path = Path("runs/atlas
     if kept.exists():
         state = torch.load(kept, map_location=device, weights_only=False)
         if state["recipe"] != asdict(recipe):
-            raise ValueError(f"{kept} was made by {state['recipe']}, not {asdict(recipe)}; remove it to begin anew")
+            raise ValueError(
+                f"{kept} was made by {state['recipe']}, not {asdict(recipe)}; remove it to begin anew"
+            )
         network.load_state_dict(state["network"])
-        for optimiser, saved in zip(both, state["optimisers"]):
+        for optimiser, saved in zip(both, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         start, log, before = state["step"], state["log"], state["seconds"]
     validation = validation_questions()
     began, losses, seen = time.monotonic(), [], 0
     bar = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, unit="step", mininterval=5)
     for step in bar:
-        drawn = corpus.batch(recipe.seed, step, recipe.rows * ROW // 15)
+        drawn = corpus.batch(recipe.seed, step, recipe.rows * ROW // 15, step < recipe.lesson)
         batch, used = pack(tokenizer, drawn, recipe.rows, device)
         seen += used
-        for optimiser, lr in zip(both, full):
+        for optimiser, lr in zip(both, full, strict=True):
             optimiser.param_groups[0]["lr"] = lr * rate_at(step, recipe.steps)
         with torch.autocast(device, dtype=torch.bfloat16):
             loss = loss_of(network, batch)
