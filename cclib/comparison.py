@@ -14,7 +14,7 @@ import pandas as pd
 from cclib import cost, paper, stats
 from cclib.cascade import Cascade
 from cclib.study import Study
-from cclib.tables import chain_name, run_chains, saving_interval
+from cclib.tables import chain_name, fates, run_chains, saving_interval
 
 LABELS = {n: ("3B", "8B", "70B") for n in (1, 2, 6, 8)} | {3: ("4B", "8B", "32B")}
 NONE = (np.nan, np.nan)
@@ -149,6 +149,63 @@ def first_stage_keeps(study: Study, pt: float, pik: float | None) -> pd.DataFram
             else NONE,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def probes_beside(study: Study) -> pd.DataFrame:
+    """Table 14 and this edition's probes, all on test questions, in order of size."""
+    rows = {}
+    for row in paper.table(14).to_dict("records"):
+        rows[f"{row['model']} (paper)"] = {
+            "accuracy": row["accuracy_percent"] / 100,
+            "F1, as printed": row["f1_percent"] / 100,
+            "AUROC": row["auroc_percent"] / 100,
+        }
+    for name, trace in zip(study.models, study.test):
+        if trace.p_ik is None:
+            continue
+        scores = stats.binary_scores(trace.correct, trace.p_ik)
+        rows[name] = {
+            "accuracy": scores["accuracy"],
+            "accuracy interval": stats.accuracy_interval((trace.p_ik >= 0.5) == trace.correct),
+            "F1, knows": scores["f1"],
+            "F1, does not": scores["f1_false"],
+            "F1, mean": scores["f1_macro"],
+            "AUROC": stats.auroc(trace.correct, trace.p_ik),
+            "AUROC interval": stats.bootstrap(stats.auroc, trace.correct, trace.p_ik, n=400),
+            "answers right": float(trace.correct.mean()),
+        }
+    order = ["accuracy", "accuracy interval", "F1, as printed", "F1, knows", "F1, does not", "F1, mean"]
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("probe of")
+    return frame[[c for c in [*order, "AUROC", "AUROC interval", "answers right"] if c in frame]]
+
+
+def open_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 11 and this edition's open questions; ours are judged by string match."""
+    results, ours = run_chains(study, pt, pik), fates(study, pt, pik)
+    rows = {}
+    for row in paper.table(11).to_dict("records"):
+        name = counterpart(study, row["models"])
+        here = ours.loc[name] if name in ours.index else {}
+        chain = name in results and len(results[name].stages) > 1
+        rows[row["models"]] = {
+            "here": name or "–",
+            "accuracy, paper": row["accuracy"],
+            "accuracy, here": here.get("accuracy", np.nan),
+            "share false, paper": row["hallucination_rate"],
+            "share false, here": here.get("share false (hallucination rate)", np.nan),
+            "PD (relative), paper": row["pd_percent"],
+            "PD (relative), here": _relative(results[name]) if chain else np.nan,
+            "reduced cost, paper": row["reduced_cost_percent"] / 100,
+            "reduced compute, here": cost.reduced(results[name], per_token=True) if chain else np.nan,
+            "reduced compute, here, every pass": cost.reduced(results[name], "every-pass", per_token=True)
+            if chain
+            else np.nan,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def _relative(result: Cascade) -> float:
+    return stats.performance_drop(float(result.stages[-1].correct.mean()), result.accuracy).relative
 
 
 def every_pass_at_the_papers_counts() -> pd.DataFrame:

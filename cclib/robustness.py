@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from cclib import stats
-from cclib.benchmarks import load_benchmark
+from cclib.benchmarks import Question, load_benchmark
 from cclib.cascade import check_stages
 from cclib.models import LanguageModel, expand_family, load_model, slug
 from cclib.pik import PIK
 from cclib.recording import collect
-from cclib.study import EXPORT_FILE, OUTSIDE, Study, export_study, spread
+from cclib.study import EXPORT_FILE, OUTSIDE, Study, export_study, load_study, spread
 from cclib.traces import Trace, read_trace
 
 SEEDS = 5
@@ -42,8 +42,8 @@ def transfer(
 
     Args:
         models: as given to `load_study`; outside traces do not reach to other questions and are left out.
-        benchmark: default: "atlas-ood" after Atlas, "gpqa" after MMLU, "atlas" after all else; in an
-            exported study, the one that was exported.
+        benchmark: default: "atlas-ood" after Atlas, "gpqa" after MMLU, "atlas" after all else and where
+            that cannot be had (a note says why); in an exported study, the one that was exported.
 
     Raises:
         FileNotFoundError: the other benchmark, or its exported traces, are not there.
@@ -51,8 +51,8 @@ def transfer(
     folder = Path(traces_dir)
     if (folder / EXPORT_FILE).exists():
         return _read_transfer(study, folder, benchmark)
-    other = benchmark or ELSEWHERE.get(study.benchmark, "atlas")
-    questions = spread(load_benchmark(other, data_dir=data_dir), limit or 10**9)
+    other, questions, notes = find_benchmark(benchmark, ELSEWHERE.get(study.benchmark), "atlas", data_dir)
+    questions = spread(questions, limit or 10**9)
     names, test, probes = [], [], []
     for name, probe in zip(expand_family(models), study.probes):
         if Path(name).suffix.lower() in OUTSIDE:
@@ -62,7 +62,21 @@ def transfer(
         test.append(probe.score(trace) if probe else trace)
         probes.append(probe)
     empty = [None] * len(test)
-    return Study(names, other, study.seed, check_stages(test), empty, empty, probes, questions)
+    return Study(names, other, study.seed, check_stages(test), empty, empty, probes, questions, notes)
+
+
+def find_benchmark(
+    asked: str | None, wished: str | None, at_hand: str, data_dir: str | Path | None = None
+) -> tuple[str, list[Question], list[str]]:
+    """The benchmark that was asked for; or else the wished one, or what is at hand where that fails."""
+    if asked:
+        return asked, load_benchmark(asked, data_dir=data_dir), []
+    try:
+        name = wished or at_hand
+        return name, load_benchmark(name, data_dir=data_dir), []
+    except (FileNotFoundError, PermissionError) as error:
+        note = f"{at_hand} stands in for {name}, which is not at hand: {error}"
+        return at_hand, load_benchmark(at_hand), [note]
 
 
 def _read_transfer(study: Study, folder: Path, benchmark: str | None) -> Study:
@@ -178,3 +192,27 @@ def export_robustness(
         about = {"benchmark": study.benchmark, "seed": study.seed}
         (folder / name / "layers.csv").write_text(f"# {json.dumps(about)}\n{table.to_csv()}")
     return folder
+
+
+def open_study(
+    study: Study,
+    models: str | Sequence[str],
+    benchmark: str | None = None,
+    limit: int | None = None,
+    traces_dir: str | Path = "traces",
+    device: str | None = None,
+) -> Study:
+    """The same models on open questions (Appendix F), with probes of their own.
+
+    Args:
+        benchmark: default: "popqa" beside MMLU, "atlas-open" beside all else and where PopQA cannot be had.
+    """
+    folder = Path(traces_dir)
+    if (folder / EXPORT_FILE).exists():
+        about = json.loads((folder / "open" / EXPORT_FILE).read_text())
+        return load_study(models, about["benchmark"], seed=about["seed"], traces_dir=folder / "open")
+    wished = "popqa" if study.benchmark == "mmlu" else None
+    name, _, notes = find_benchmark(benchmark, wished, "atlas-open")
+    local = [m for m in expand_family(models) if Path(m).suffix.lower() not in OUTSIDE]
+    found = load_study(local, name, limit=limit, seed=study.seed, traces_dir=folder, device=device)
+    return replace(found, notes=[*found.notes, *notes])

@@ -21,6 +21,7 @@ PERCENT, POINTS, DECIMAL = "{:.1%}", "{:+.2f}", "{:.4f}"
 FORMATS = {
     "accuracy": PERCENT,
     "share": PERCENT,
+    "answers right": PERCENT,
     "reduced": PERCENT,
     "time": "{:+.1%}",
     "PD (points)": POINTS,
@@ -230,3 +231,20 @@ def walk(study: Study, index: int, pt: float, pik: float | None) -> pd.DataFrame
         )
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def fates(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Right, false and declined responses of every model and chain, with intervals (Table 11)."""
+    rows = {}
+    for name, result in run_chains(study, pt, pik).items():
+        declined = np.choose(result.stage, [t.column("abstained").astype(bool) for t in result.stages])
+        false = ~result.correct & ~declined
+        rows[name] = {
+            "accuracy": stats.accuracy(result.correct),
+            "accuracy interval": stats.accuracy_interval(result.correct),
+            "share false (hallucination rate)": stats.accuracy(false),
+            "share false, interval": stats.accuracy_interval(false),
+            "share declined": stats.accuracy(declined),
+            "share answered by the last stage": result.stage_counts[-1] / len(study),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model or chain")
