@@ -113,7 +113,7 @@ def macro_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
         if result and result.prediction is not None:
             answer = result.stages[0].column("answer")
             ours = stats.macro(answer, result.prediction).f1
-            interval = stats.bootstrap(_f1, answer, result.prediction, n=300)
+            interval = stats.bootstrap(macro_f1, answer, result.prediction, n=300)
         f1 = row["f1"]
         rows[row["models"]] = {
             "here": name or "–",
@@ -125,7 +125,7 @@ def macro_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
 
 
-def _f1(answer: np.ndarray, prediction: np.ndarray) -> float:
+def macro_f1(answer: np.ndarray, prediction: np.ndarray) -> float:
     return stats.macro(answer, prediction).f1
 
 

@@ -7,7 +7,7 @@ states cannot work them out anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +63,14 @@ def transfer(
         probes.append(probe)
     empty = [None] * len(test)
     return Study(names, other, study.seed, check_stages(test), empty, empty, probes, questions, notes)
+
+
+def if_at_hand(made: Callable[..., Study], *arguments: object, **options: object) -> Study | None:
+    """What `transfer` or `open_study` returns, or None where its questions or traces are not at hand."""
+    try:
+        return made(*arguments, **options)
+    except FileNotFoundError:
+        return None
 
 
 def find_benchmark(

@@ -149,3 +149,15 @@ def test_confidence_tables_agree_with_the_statistics():
     assert table.loc["s: P(T)", "AUROC"] == stats.auroc(TRACES[0].correct, TRACES[0].p_t)
     low, high = table.loc["s: P(T)", "AUROC interval"]
     assert low < table.loc["s: P(T)", "AUROC"] < high
+
+
+@pytest.mark.parametrize("study", [STUDY, ONE, BARE], ids=["three", "one", "no P(IK)"])
+def test_headlines_hold_every_table_or_say_what_is_missing(study):
+    from cclib.headlines import headlines
+
+    table = headlines(study, 0.6, 0.5)
+    assert {n for n, _ in table.index} == set(range(1, 16)) - {7, 12}
+    gaps = table[table["here, %"].isna()]
+    assert (gaps["if missing"] != "").all() and (table["paper, %"].notna()).all()
+    row = table.loc[(8, "answered before the last stage, two stages")]
+    assert row["paper, %"] == pytest.approx(100 * 594 / 1430)
