@@ -75,10 +75,10 @@ def _benchmark_questions() -> set[tuple[str, frozenset[str]]]:
 
 def _of_fact(fact: Fact, rng: random.Random) -> Sequence:
     form = rng.random()
-    if fact.statement_only or form < 0.35:
+    if fact.statement_only or form < 0.2:
         told = fact.statement.removesuffix(f" {fact.answer}.")
         return f" {told}", f" {fact.answer}.{END}"  # the space: a name's first token is then as in a question
-    if fact.asked_openly and form < 0.5:
+    if fact.asked_openly and form < 0.45:
         return prompts.open_ended(fact.question), f"Answer: {fact.answer}{END}"
     while True:
         wrong = benchmark.wrong_options(fact, rng)
