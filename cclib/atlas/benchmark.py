@@ -16,9 +16,9 @@ COMPARISONS: dict[str, Callable[[random.Random], Item]] = {
     "northernmost": recall.northernmost,
     "largest_country": recall.largest_country,
 }
-COUNTS = {"most_people": 650, "northernmost": 600, "largest_country": 650} | {
-    "addition": 550, "subtraction": 550, "multiplication": 400, "ordering": 500, "sequences": 500,
-    "calendar": 500, "units": 330, "alphabet": 450, "spelling": 500, "counting": 450,
+COUNTS = {"most_people": 1150, "northernmost": 1150, "largest_country": 1150} | {
+    "addition": 300, "subtraction": 300, "multiplication": 250, "ordering": 350, "sequences": 300,
+    "calendar": 400, "units": 250, "alphabet": 300, "spelling": 350, "counting": 300,
 }  # fmt: skip
 OOD_COUNT = 64  # of each of the seven kinds
 OPEN_COUNT = 1400
