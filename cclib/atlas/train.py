@@ -18,7 +18,7 @@ import torch
 from tqdm.auto import tqdm
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from cclib.atlas import WEIGHTS, corpus, questions
+from cclib.atlas import MODELS, WEIGHTS, corpus, questions
 from cclib.atlas.tokenizer import train_tokenizer
 from cclib.benchmarks import Question, split
 
@@ -35,15 +35,15 @@ class Recipe:
     heads: int
     steps: int
     rate: float  # of Muon; AdamW's is a fifth
-    lesson: int = 350  # steps of the corpus's first lesson
+    lesson: int = 300  # steps of the corpus's first lesson
     rows: int = 24  # a step reads rows * ROW tokens
     seed: int = 0
 
 
 RECIPES = {
-    "s": Recipe(layers=4, width=64, heads=4, steps=2000, rate=0.01),
-    "m": Recipe(layers=4, width=96, heads=6, steps=2000, rate=0.01),
-    "l": Recipe(layers=4, width=192, heads=6, steps=2000, rate=0.015),
+    "s": Recipe(layers=4, width=64, heads=4, steps=1500, rate=0.01, lesson=300),
+    "m": Recipe(layers=6, width=96, heads=6, steps=1300, rate=0.012, lesson=300),
+    "l": Recipe(layers=4, width=192, heads=6, steps=2000, rate=0.015, lesson=350),
 }
 
 
@@ -171,6 +171,10 @@ def accuracies(probs: np.ndarray, asked: list[Question]) -> dict[str, float]:
 
 
 def optimisers(network: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    if not hasattr(torch.optim, "Muon"):
+        raise RuntimeError(
+            f"training Atlas needs torch 2.9 or later (for Muon), found {torch.__version__}; upgrade torch"
+        )
     matrices = {n: p for n, p in network.model.layers.named_parameters() if p.ndim == 2}
     looking = [p for n, p in matrices.items() if "q_proj" in n or "k_proj" in n]
     moving = [p for n, p in matrices.items() if not ("q_proj" in n or "k_proj" in n)]
@@ -203,9 +207,7 @@ def train(
     """
     recipe = RECIPES[size]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if not (runs / "tokenizer" / "tokenizer.json").exists():
-        train_tokenizer(runs / "tokenizer")
-    tokenizer = AutoTokenizer.from_pretrained(runs / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(_tokenizer_folder(runs))
     network = build(recipe, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id).to(device)
     both = optimisers(network, recipe)
     full = [o.param_groups[0]["lr"] for o in both]
@@ -256,6 +258,15 @@ def train(
         if late:
             break
     return write(network.cpu(), tokenizer, log, recipe, out / f"atlas-{size}")
+
+
+def _tokenizer_folder(runs: Path) -> Path:
+    """The shipped tokenizer, so that a model trained anew still goes with the others; else a new one."""
+    for folder in (*(WEIGHTS / name for name in MODELS), runs / "tokenizer"):
+        if (folder / "tokenizer.json").exists():
+            return folder
+    train_tokenizer(runs / "tokenizer")
+    return runs / "tokenizer"
 
 
 def validation_questions() -> list[Question]:
