@@ -41,9 +41,9 @@ class Recipe:
 
 
 RECIPES = {
-    "s": Recipe(layers=4, width=64, heads=4, steps=1500, rate=0.01, lesson=300),
-    "m": Recipe(layers=6, width=96, heads=6, steps=1300, rate=0.012, lesson=300),
-    "l": Recipe(layers=4, width=192, heads=6, steps=2000, rate=0.015, lesson=350),
+    "s": Recipe(layers=4, width=64, heads=4, steps=2000, rate=0.01, lesson=300),
+    "m": Recipe(layers=6, width=96, heads=6, steps=2600, rate=0.012, lesson=300),
+    "l": Recipe(layers=4, width=192, heads=6, steps=3400, rate=0.015, lesson=350),
 }
 
 
@@ -214,7 +214,7 @@ def train(
     kept = runs / f"atlas-{size}.pt"
     start, log, before = 0, [], 0.0
     if kept.exists():
-        state = torch.load(kept, map_location=device, weights_only=False)
+        state = torch.load(kept, map_location=device, weights_only=True)
         if state["recipe"] != asdict(recipe):
             raise ValueError(
                 f"{kept} was made by {state['recipe']}, not {asdict(recipe)}; remove it to begin anew"
