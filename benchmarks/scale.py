@@ -1,4 +1,4 @@
-"""Seconds and memory a question as questions grow: recording, reading back, cascading (synthetic questions)."""
+"""Seconds and memory a question as synthetic questions grow: recording, reading back, cascading."""
 
 import dataclasses
 import resource
