@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TORCH = $(shell grep -oE '^torch==[0-9.]+' requirements.lock)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 HTML := _build/html/index.html
-PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_static/* book/editions/*/*.ipynb)
+PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_static/* book/editions/*.md book/editions/*/*.ipynb)
 
 .PHONY: book html test lab bench edition lock clean distclean help
 .DEFAULT_GOAL := help

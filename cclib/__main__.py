@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cclib.editions import Book, add_edition
+from cclib.editions import FOLDER, Book, add_edition
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute, list, add.")
@@ -29,7 +29,8 @@ def build(
     """Execute the notebooks that are out of date, refresh the prose of the others, write _toc.yml."""
     book = Book()
     book.build(names or [], echo=typer.echo)
-    _write_toc(book)
+    _write(Path("_toc.yml"), book.toc())
+    _write(FOLDER / "found.md", book.found())
 
 
 @editions.command()
@@ -50,7 +51,7 @@ def toc(check: Annotated[bool, typer.Option(help="only say whether it is in step
     """Write _toc.yml from the editions and the notebooks; parts written by hand stay."""
     book = Book()
     if not check:
-        _write_toc(book)
+        _write(Path("_toc.yml"), book.toc())
     elif Path("_toc.yml").read_text() != book.toc():
         typer.echo(
             "_toc.yml is out of step with editions/ and notebooks/: python -m cclib editions toc", err=True
@@ -78,8 +79,8 @@ def add(
     typer.echo(add_edition(Path("."), name, {k: v for k, v in given.items() if v is not None}, title))
 
 
-def _write_toc(book: Book) -> None:
-    path, text = Path("_toc.yml"), book.toc()
+def _write(path: Path, text: str) -> None:
+    """Untouched where nothing changed, so that nothing downstream is made again."""
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
 

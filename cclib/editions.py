@@ -188,6 +188,15 @@ class Book:
         heading = "# Editions' parts are generated: python -m cclib editions toc. Other parts are kept.\n"
         return heading + yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=110)
 
+    def found(self) -> str:
+        """What the editions found, for the front page: the Markdown of their cells tagged `found`."""
+        parts = []
+        for edition in self.editions.values():
+            ran = [self.page(edition.name, s) for s in self.chapters[edition.name]]
+            texts = [pages.printed(nbformat.read(p, as_version=4), "found") for p in ran if p.exists()]
+            parts += [f"### {edition.title}\n\n{text}\n" for text in texts if text]
+        return "\n".join(parts)
+
     def _edition_parts(self, prefix: str) -> Iterable[dict[str, Any]]:
         for edition in self.editions.values():
             stems = self.chapters[edition.name]

@@ -70,6 +70,12 @@ def names(edition: str, notebooks: Mapping[str, Mapping[str, NotebookNode]]) -> 
     return Names(labels, places)
 
 
+def printed(ran: NotebookNode, tag: str) -> str:
+    """The Markdown that an executed notebook's cells of this tag printed."""
+    outputs = [o for c in ran.cells if is_tagged(c, tag) for o in c.get("outputs", [])]
+    return "\n\n".join(o.data["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {}))
+
+
 def labels_of(notebook: NotebookNode) -> set[str]:
     """Every label that a notebook defines in its text or for a cell's figure."""
     found = set()

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
 from cclib import pages
@@ -370,3 +370,10 @@ def test_executing_does_not_change_the_source(tmp_path):
     ran = execute(source, {"seed": 5}, "01", "mine", tmp_path)
     assert nbformat.writes(source) == before
     assert ran.cells[-1].outputs[0].text == "5\n"
+
+
+def test_the_front_page_holds_what_the_tagged_cells_printed():
+    ran = new_notebook(cells=[new_code_cell("Markdown(said)", metadata={"tags": ["found"]})])
+    ran.cells[0].outputs = [new_output("display_data", {"text/markdown": "- **s → l** keeps 70 %"})]
+    assert pages.printed(ran, "found") == "- **s → l** keeps 70 %"
+    assert pages.printed(ran, "parameters") == ""
