@@ -119,14 +119,26 @@ def read_table(path: str | Path) -> list[Question]:
 
     Columns: `question`; one column an option, named A, B, C ... (2 to 10, later ones may be empty in
     a row); `answer`, a letter; and, if wanted, `id` and `subject`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing, a row cannot be used (which one, and why), or it is no table.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no benchmark file at {path}; give the path of a .csv or .parquet file")
     if path.suffix.lower() == ".parquet":
-        table = pd.read_parquet(path).astype(object).fillna("").astype(str)
+        try:
+            table = pd.read_parquet(path).astype(object).fillna("").astype(str)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{path.name}: expected a Parquet table, found: {error}") from error
     else:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        except (UnicodeDecodeError, pd.errors.EmptyDataError) as error:
+            raise ValueError(
+                f"{path.name}: expected a CSV in UTF-8 with a header line, found: {error}"
+            ) from error
     table.columns = [c if c in prompts.LETTERS else str(c).lower() for c in table.columns]
     options = [letter for letter in prompts.LETTERS if letter in table.columns]
     missing = {"question", "answer", "A", "B"} - set(table.columns)
@@ -135,6 +147,8 @@ def read_table(path: str | Path) -> list[Question]:
             f"{path.name}: needs the columns question, A, B (to J) and answer; "
             f"missing {', '.join(sorted(missing))}; found {', '.join(map(str, table.columns))}"
         )
+    if not len(table):
+        raise ValueError(f"{path.name}: there are no questions under the header line; add some")
     rows = table.to_dict("records")
     questions = [
         checked_question(

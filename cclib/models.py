@@ -198,7 +198,7 @@ def load_model(
             attn_implementation="sdpa",
             **options,
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"model {str(name)!r} could not be loaded: {str(error).splitlines()[0]} "
             "Give a hub id (and accept its licence there if it is gated), a folder with config.json, "

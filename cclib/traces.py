@@ -198,7 +198,19 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
                     f"found {named[known.isna()].iloc[0]!r}"
                 )
             table["correct"] = known.astype(bool)
-    return Trace(table, {"model": model or path.stem})
+    trace = Trace(table, {"model": model or path.stem})
+    for name in ("p_t", "p_ik"):
+        _check_probabilities(trace.column(name), name, path)
+    return trace
+
+
+def _check_probabilities(values: np.ndarray | None, name: str, path: Path) -> None:
+    odd = [] if values is None else values[~((values >= 0) & (values <= 1))]  # NaN too
+    if len(odd):
+        raise ValueError(
+            f"{path.name}: {name} must be a probability in [0, 1] in every row, found {odd[0]!r} "
+            f"({len(odd)} such rows); leave the column out where it was not measured"
+        )
 
 
 def _read_parts(folder: Path) -> pa.Table:
