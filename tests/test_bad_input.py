@@ -158,7 +158,7 @@ REFUSED = {
     # studies: the notebooks' parameters
     "study of no question": (
         lambda f: load_study("atlas", limit=0, traces_dir=f), ValueError, "at least 1"),
-    "study of an unknown benchmark": (lambda f: load_study("atlas", "no", traces_dir=f), ValueError, "unknown"),
+    "study of unknown questions": (lambda f: load_study("atlas", "no", traces_dir=f), ValueError, "known"),
     "study at layer 0": (
         lambda f: load_study(["atlas-s", "atlas-l"], small_table(f), layer=0, traces_dir=f / "t", limit=2),
         ValueError, "layer must be from 1"),
