@@ -1,0 +1,6 @@
+"""Confidence estimators of Appendix A: one score a question each, compared on the same answers."""
+
+from cclib.estimators.every import estimate_all as estimate_all
+from cclib.estimators.every import record as record
+from cclib.estimators.scores import Estimate as Estimate
+from cclib.estimators.scores import ranking as ranking

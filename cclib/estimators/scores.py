@@ -1,0 +1,209 @@
+"""An estimate: one score a question for how sure a model is of its answer, with what it needs and costs.
+
+Everything here is computed from what one pass recorded, and from other estimates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+from sklearn.linear_model import LogisticRegression
+
+from cclib import cost, stats
+from cclib.traces import Trace
+
+ONE_PASS = "the one pass"
+NO_PROBS = "no option probabilities are recorded here"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A confidence of n answers on the test part, and of those on the validation part.
+
+    Higher is surer. `score` is None where it could not be had; `missing` then says why.
+    """
+
+    name: str
+    source: str  # who proposed it
+    needs: str
+    score: np.ndarray | None = None  # (n,)
+    validation: np.ndarray | None = None  # (v,)
+    extra: float = 0.0  # mean cost beyond the answering pass, as a share of that pass
+    is_probability: bool = True  # whether the score is meant as a probability of being right
+    missing: str = ""
+    note: str = ""
+
+
+def entropy(probs: np.ndarray) -> np.ndarray:
+    """(n,) Shannon entropy in nats of each row of (n, c), scaled to sum to one; NaN marks no option."""
+    p = np.nan_to_num(probs, nan=0.0)
+    p = p / p.sum(1, keepdims=True)
+    return -np.where(p > 0, p * np.log(np.maximum(p, 1e-300)), 0.0).sum(1)
+
+
+def margin(probs: np.ndarray) -> np.ndarray:
+    """(n,) difference between the two largest of each row of (n, c)."""
+    top = np.sort(np.nan_to_num(probs, nan=0.0), axis=1)
+    return top[:, -1] - top[:, -2]
+
+
+def from_one_pass(test: Trace, validation: Trace | None) -> list[Estimate]:
+    """What the answering pass itself tells: P(T), first token, margin, entropy, and the probe's P(IK)."""
+    parts = (test, validation)
+
+    def both(of) -> tuple[np.ndarray | None, np.ndarray | None]:
+        found = [None if t is None else of(t) for t in parts]
+        return found[0], found[1] if found[0] is not None else None
+
+    def of_options(measure, sign: int):
+        return lambda t: None if t.option_probs is None else sign * measure(t.option_probs)
+
+    p_t = both(lambda t: t.p_t)
+    made = [
+        Estimate("P(T)", "Eq. 1", ONE_PASS, *p_t, missing="no p_t is recorded here"),
+        Estimate(
+            "first-token confidence",
+            "Appendix A",
+            ONE_PASS,
+            *both(lambda t: t.column("first_token_prob")),
+            missing="no first_token_prob is recorded here",
+        ),
+        Estimate("margin", "Appendix A", ONE_PASS, *both(of_options(margin, 1)), missing=NO_PROBS),
+        Estimate(
+            "predictive entropy",
+            "Appendix A",
+            ONE_PASS,
+            *both(of_options(entropy, -1)),
+            is_probability=False,
+            missing=NO_PROBS,
+        ),
+        Estimate(
+            "P(IK) by probe",
+            "Kadavath et al.",
+            "hidden states; labelled training questions",
+            *both(lambda t: t.p_ik),
+            extra=probe_extra(test),
+            missing="no hidden states, so no probe",
+        ),
+    ]
+    if test.column("option_probs") is not None:  # the answer is one token
+        made.insert(
+            1,
+            Estimate(
+                "mean token probability",
+                "Chuang et al.",
+                ONE_PASS,
+                *p_t,
+                missing=made[0].missing,
+                note="equals P(T): the answer is one token",
+            ),
+        )
+    return [drop_reason(e) for e in made]
+
+
+def drop_reason(estimate: Estimate) -> Estimate:
+    """The estimate without its reason for missing, where it is not missing."""
+    return replace(estimate, missing="") if estimate.score is not None else estimate
+
+
+def probe_extra(trace: Trace) -> float:
+    """Cost of reading the probe once, as a share of the pass; 0 where the model's shape is not known."""
+    share = cost.probe_cost(trace) / cost.stage_cost(trace)
+    return float(np.nan_to_num(share.mean()))
+
+
+def platt(score: np.ndarray, validation: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """(n,) probabilities from scores: a logistic curve fitted on validation scores (v,) and labels (v,)."""
+    centre, scale = validation.mean(), validation.std() + 1e-12
+    curve = LogisticRegression(C=1e6).fit((validation - centre)[:, None] / scale, correct)
+    return curve.predict_proba((score - centre)[:, None] / scale)[:, 1]
+
+
+def combination(name: str, parts: Sequence[Estimate], correct: np.ndarray) -> Estimate:
+    """Logistic regression on several estimates, fitted on the validation part's labels (v,).
+
+    Probabilities enter as log-odds, other scores as they are. A part that needs no more than another
+    does is charged once.
+    """
+    needs = "; ".join(dict.fromkeys(p.needs for p in parts))
+    base = Estimate(name, "learned on the validation part", needs)
+    absent = [p.name for p in parts if p.score is None or p.validation is None]
+    if absent:
+        return replace(base, missing=f"needs {absent[0]}")
+    test, validation = (
+        np.stack([_as_feature(p, getattr(p, part)) for p in parts], 1) for part in ("score", "validation")
+    )
+    centre, scale = validation.mean(0), validation.std(0) + 1e-12
+    model = LogisticRegression(C=1.0).fit((validation - centre) / scale, correct)
+    made = [model.predict_proba((x - centre) / scale)[:, 1] for x in (test, validation)]
+    weights = ", ".join(f"{p.name} {w:+.2f}" for p, w in zip(parts, model.coef_[0]))
+    return replace(
+        base,
+        score=made[0],
+        validation=made[1],
+        extra=sum(p.extra for p in parts),
+        note=f"weights per standard deviation: {weights}",
+    )
+
+
+def _as_feature(estimate: Estimate, score: np.ndarray) -> np.ndarray:
+    if not estimate.is_probability:
+        return score
+    p = np.clip(score, 1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))
+
+
+def auroc_rows(correct: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """(m,) AUROC of each row of (m, n) labels and scores, by ranks; NaN where labels are of one kind."""
+    ranks = rankdata(score, axis=-1)
+    right = correct.sum(-1).astype(float)
+    wrong = correct.shape[-1] - right
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return ((ranks * correct).sum(-1) - right * (right + 1) / 2) / (right * wrong)
+
+
+def ranking(
+    correct: np.ndarray, estimates: Sequence[Estimate], validation_correct: np.ndarray | None
+) -> pd.DataFrame:
+    """All estimates by AUROC, the best first; those that could not be had come last, with the reason.
+
+    "Brier" and "ECE" are after Platt scaling on the validation part, "ECE as stated" is of the score itself
+    where it is meant as a probability. "above P(T)" is the difference in AUROC, on the same resamples.
+    """
+    reference = next((e.score for e in estimates if e.name == "P(T)"), None)
+    rows = {e.name: _row(e, correct, reference, validation_correct) for e in estimates}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("estimator")
+    return table.sort_values("AUROC", ascending=False, kind="stable", na_position="last")
+
+
+def _row(
+    e: Estimate, correct: np.ndarray, reference: np.ndarray | None, validation_correct: np.ndarray | None
+) -> dict[str, object]:
+    row: dict[str, object] = {"AUROC": np.nan, "extra cost": e.extra, "needs": e.needs, "source": e.source}
+    if e.score is None:
+        return row | {"extra cost": np.nan, "note": f"not available: {e.missing}"}
+    row |= {
+        "AUROC": stats.auroc(correct, e.score),
+        "AUROC interval": stats.bootstrap(auroc_rows, correct, e.score, n=500, vectorised=True),
+        "AUPRC": stats.auprc(correct, e.score),
+        "AURC": stats.aurc(correct, e.score),
+        "note": e.note,
+    }
+    if reference is not None:
+
+        def above(y: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            return auroc_rows(y, a) - auroc_rows(y, b)
+
+        row["AUROC above P(T), interval"] = stats.bootstrap(
+            above, correct, e.score, reference, n=500, vectorised=True
+        )
+    if e.validation is not None and validation_correct is not None:
+        probability = platt(e.score, e.validation, validation_correct)
+        row |= {"Brier": stats.brier(correct, probability), "ECE": stats.ece(correct, probability)}
+    if e.is_probability:
+        row["ECE as stated"] = stats.ece(correct, np.clip(e.score, 0, 1))
+    return row
