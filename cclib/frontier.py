@@ -7,16 +7,18 @@ Costs are shares of the large model's pass on every question, qualities shares o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.spatial import ConvexHull, QhullError
 
 from cclib import stats
+from cclib.estimators.scores import Estimate
 
 RATES = np.linspace(0, 1, 21)
 RESAMPLES = 300
+GAP = (np.nan, np.nan)
+WHEN = {0.0: "before any pass", 1.0: "after an answer"}
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,14 @@ class Method:
     needs: str
     score: np.ndarray | None = None  # (n,) on the test part; None where it could not be had
     validation: np.ndarray | None = None  # (v,) on the validation part
-    after_answer: bool = False  # whether the small model has answered before the decision
+    depth: float = 0.0  # share of the small model's pass that ran before the decision
     extra: float = 0.0  # cost of deciding, a question, as a share of the large model's pass
     missing: str = ""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all methods are judged on: (n,) right and wrong answers of both models, and a small pass's cost."""
+    """What all methods are judged on: (n,) right and wrong answers of both models, and what they cost."""
 
     small: np.ndarray
     large: np.ndarray
@@ -53,7 +55,7 @@ class Frontier:
 
 
 def frontier(method: Method, setting: Setting, rates: np.ndarray = RATES) -> Frontier:
-    """Accuracy and cost at each rate. Questions of equal score are sent in no order, so they count as their mean.
+    """Accuracy and cost at each rate; questions of equal score are sent in no order and count as their mean.
 
     Raises:
         ValueError: the scores are not one a question, or not finite.
@@ -70,8 +72,13 @@ def frontier(method: Method, setting: Setting, rates: np.ndarray = RATES) -> Fro
     gains = np.concatenate([[0.0], np.repeat(expected, sizes).cumsum()]) / len(score)
     quality = setting.small.mean() + np.interp(rates, np.linspace(0, 1, len(gains)), gains)
     paper = (1 - rates) * setting.small_cost + rates
-    ran_small = 1.0 if method.after_answer else 1 - rates
-    return Frontier(rates, quality, paper, ran_small * setting.small_cost + rates + method.extra)
+    return Frontier(rates, quality, paper, every_pass(method, setting, rates))
+
+
+def every_pass(method: Method, setting: Setting, rate: np.ndarray | float) -> np.ndarray | float:
+    """Cost a question at a rate: small passes (which end early for what is sent on), large ones, the rest."""
+    ran_small = 1 - rate + rate * method.depth
+    return ran_small * setting.small_cost + rate + method.extra
 
 
 def bands(method: Method, setting: Setting, n: int = RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -118,18 +125,20 @@ def cpt(quality: np.ndarray, share: float, rates: np.ndarray = RATES) -> float:
 
 def hull(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Non-decreasing convex hull of points (RouterBench): what mixing operating points can reach."""
-    points = np.stack([cost, quality], 1)
-    right = [cost.max() + 1.0, quality.max()]  # never worse for more money
-    below = [[cost.min(), quality.min() - 1.0], [cost.max() + 1.0, quality.min() - 1.0]]
-    try:
-        whole = np.concatenate([points, [right], below])
-        corners = whole[ConvexHull(whole).vertices]
-    except QhullError as error:
-        raise ValueError("the hull needs at least two points of different cost") from error
-    upper = corners[corners[:, 1] >= quality.min() - 0.5]
-    upper = upper[np.lexsort((-upper[:, 1], upper[:, 0]))]
-    _, first = np.unique(upper[:, 0], return_index=True)  # the best of each cost
-    return upper[first, 0], upper[first, 1]
+    corners: list[tuple[float, float]] = []
+    for x, y in sorted(zip(cost.tolist(), quality.tolist())):
+        if corners and corners[-1][0] == x:
+            corners.pop()  # sorted, so the later one is better
+        while len(corners) > 1 and _turns_left(corners[-2], corners[-1], (x, y)):
+            corners.pop()
+        corners.append((x, y))
+    best = np.array(corners)
+    return best[:, 0], np.maximum.accumulate(best[:, 1])
+
+
+def _turns_left(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:
+    """Whether b lies on or under the line from a to c."""
+    return (b[0] - a[0]) * (c[1] - a[1]) >= (c[0] - a[0]) * (b[1] - a[1])
 
 
 def aiq(front: Frontier, setting: Setting, accounting: str = "every-pass") -> float:
@@ -167,20 +176,24 @@ def ranking(methods: Sequence[Method], setting: Setting) -> pd.DataFrame:
     "gap closed" is how far APGR comes from random (0) to the oracle (1).
     """
     bound = {m.name: apgr(frontier(m, setting).quality) for m in (oracle(setting), at_random(setting))}
+    reference = next(
+        (apgr(bands(m, setting)) for m in methods if m.name == "P(T)" and m.score is not None), None
+    )
     rows = {}
     for m in methods:
-        row = {"AIQ, every pass": np.nan, "decides": "after an answer" if m.after_answer else "before"}
+        row = {"AIQ, every pass": np.nan, "decides": WHEN.get(m.depth, "within a pass")}
         rows[m.name] = row | {"needs": m.needs, "source": m.source}
         if m.score is None:
             rows[m.name]["note"] = f"not available: {m.missing}"
             continue
-        front, drawn = frontier(m, setting), bands(m, setting)
+        front, drawn = frontier(m, setting), apgr(bands(m, setting))
         area = apgr(front.quality)
         rows[m.name] |= {
             "AIQ, every pass": aiq(front, setting),
             "AIQ, paper": aiq(front, setting, "paper"),
             "APGR": area,
-            "APGR interval": tuple(np.nanquantile(apgr(drawn), [0.025, 0.975])),
+            "APGR interval": interval(drawn),
+            "APGR above P(T), interval": interval(drawn - reference) if reference is not None else GAP,
             "gap closed": (area - bound["random"]) / (bound["oracle"] - bound["random"]),
             "CPT 50 %": cpt(front.quality, 0.5),
             "CPT 80 %": cpt(front.quality, 0.8),
@@ -190,7 +203,28 @@ def ranking(methods: Sequence[Method], setting: Setting) -> pd.DataFrame:
             "extra cost": m.extra,
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
-    return table.sort_values("AIQ, every pass", ascending=False, kind="stable", na_position="last")
+    by = [c for c in ("AIQ, every pass", "APGR") if c in table]
+    return table.sort_values(by, ascending=False, kind="stable", na_position="last")
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of resampled values; those that are NaN are left out."""
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def curves(
+    methods: Sequence[Method], setting: Setting, names: Sequence[str], accounting: str = "every-pass"
+) -> tuple[dict[str, tuple], dict[str, tuple]]:
+    """(cost, accuracy) of the named methods and (cost, low, high) of their bands, for `plots.frontier`."""
+    by_name = {m.name: m for m in methods}
+    lines, around = {}, {}
+    for name in names:
+        front = frontier(by_name[name], setting)
+        cost = front.paper if accounting == "paper" else front.every_pass
+        lines[name] = (cost, front.quality)
+        around[name] = (cost, *np.quantile(bands(by_name[name], setting), [0.025, 0.975], axis=0))
+    return lines, around
 
 
 def tuned(
@@ -199,7 +233,8 @@ def tuned(
     """Thresholds chosen on the validation part for at most so many points lost, judged on the test part.
 
     Hybrid-LLM's calibration, for every method: the highest threshold at which the validation part's accuracy
-    is within the target. `reduced` is against the large model on every question.
+    is within the target. Savings are against the large model on every question; the methods come in the order
+    of what they save on the validation part, so that the first is what one would have picked.
     """
     target = validation.large.mean() - points / 100
     rows = {}
@@ -210,18 +245,19 @@ def tuned(
         sent = m.score >= threshold
         right = np.where(sent, setting.large, setting.small)
         rate = sent.mean()
-        ran_small = 1.0 if m.after_answer else 1 - rate
         low, high = stats.paired_difference_interval(right, setting.large)
         rows[m.name] = {
             "sent to the large model": float(rate),
             "accuracy": float(right.mean()),
             "difference (points)": 100 * float(right.mean() - setting.large.mean()),
             "difference interval": (100 * low, 100 * high),
-            "reduced compute, every pass": 1 - (ran_small * setting.small_cost + rate + m.extra),
+            "reduced compute, every pass": 1 - every_pass(m, setting, rate),
             "reduced compute, paper": 1 - ((1 - rate) * setting.small_cost + rate),
+            "reduced on validation, every pass": 1
+            - every_pass(m, setting, np.mean(m.validation >= threshold)),
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
-    return table if not rows else table.sort_values("reduced compute, every pass", ascending=False)
+    return table if not rows else table.sort_values("reduced on validation, every pass", ascending=False)
 
 
 def choose_threshold(score: np.ndarray, setting: Setting, target: float) -> float:
@@ -238,13 +274,16 @@ def choose_threshold(score: np.ndarray, setting: Setting, target: float) -> floa
     return float(score[order][good[0]]) if len(good) else -np.inf
 
 
-def from_estimate(estimate: object, small_cost: float) -> Method:
+def from_estimate(estimate: Estimate, small_cost: float) -> Method:
     """A confidence estimator as a method: the least sure answers escalate."""
-    flip = {
-        k: None if getattr(estimate, k) is None else -getattr(estimate, k) for k in ("score", "validation")
-    }
-    return replace(
-        Method(estimate.name, estimate.source, estimate.needs, **flip, after_answer=True),
+    score, validation = (None if v is None else -v for v in (estimate.score, estimate.validation))
+    return Method(
+        estimate.name,
+        estimate.source,
+        estimate.needs,
+        score,
+        validation,
+        depth=estimate.depth,
         extra=estimate.extra * small_cost,
         missing=estimate.missing,
     )

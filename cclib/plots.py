@@ -239,3 +239,20 @@ def beside(table: pd.DataFrame, columns: Sequence[str], title: str, xlabel: str)
     ax.set(xlabel=xlabel)
     ax.legend()
     return figure
+
+
+def prices(cost: pd.Series, quality: pd.Series, title: str) -> Figure:
+    """Quality over extra cost, a point a method; both are indexed by the method's name."""
+    figure, (ax,) = _axes(title, height=4.4)
+    ax.scatter(cost, quality, color=COLOURS[0], s=35, zorder=3)
+    apart: list[tuple[float, float]] = []
+    for name, x, y in zip(cost.index, cost, quality):
+        near = [a for a in apart if abs(a[0] - x) < 0.12 * (cost.max() or 1) and abs(a[1] - y) < 0.02]
+        if not near:  # points on top of each other share the first one's name
+            ax.annotate(name, (x, y), xytext=(6, -3), textcoords="offset points", fontsize=8)
+            apart.append((x, y))
+    ax.axhline(0.5, color="#888888", lw=1, ls="--")
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set(xlim=(None, max(0.01, 1.35 * cost.max())), xlabel="extra cost, as a share of the answering pass")
+    ax.set_ylabel("AUROC for right answers")
+    return figure

@@ -24,16 +24,28 @@ from cclib.benchmarks import Question
 NEIGHBOURS = 40
 EAGLE_NEIGHBOURS, EAGLE_STEP, EAGLE_GLOBAL = 20, 32.0, 0.5  # Zhao et al.: N, K and P
 FACTORS, FACTOR_EPOCHS = 32, 100
+HASHED = {"n_features": 2**18, "norm": None, "alternate_sign": False}
 
 Features = np.ndarray | sparse.spmatrix
 
 
 def words(train: Sequence[str], *others: Sequence[str]) -> list[sparse.csr_matrix]:
     """Hashed TF-IDF of words and pairs of words; the weights are those of the training texts."""
-    made = make_pipeline(
-        HashingVectorizer(ngram_range=(1, 2), n_features=2**16, norm=None, alternate_sign=False),
-        TfidfTransformer(sublinear_tf=True),
-    )
+    return _weighted(HashingVectorizer(ngram_range=(1, 2), **HASHED), train, *others)
+
+
+def words_with_answer(*parts: Sequence[tuple[str, str]]) -> list[sparse.csr_matrix]:
+    """The same of (question, answer): words, the answer, and each word together with the answer."""
+
+    def split(pair: tuple[str, str]) -> list[str]:
+        read, said = pair[0].lower().split(), pair[1].lower()
+        return [*read, f"= {said}", *(f"{word} = {said}" for word in read)]
+
+    return _weighted(HashingVectorizer(analyzer=split, **HASHED), *parts)
+
+
+def _weighted(counts: HashingVectorizer, train: Sequence, *others: Sequence) -> list[sparse.csr_matrix]:
+    made = make_pipeline(counts, TfidfTransformer(sublinear_tf=True))
     return [made.fit_transform(train), *(made.transform(texts) for texts in others)]
 
 
@@ -46,6 +58,11 @@ def standardised(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """Dense features with the training part's mean taken off and spread made one."""
     mean, scale = train.mean(0), train.std(0) + 1e-6
     return [(x - mean) / scale for x in (train, *others)]
+
+
+def options(probs: np.ndarray) -> np.ndarray:
+    """(n, c) log-probabilities of the options, the most likely first; NaN marks no option."""
+    return np.log(np.maximum(-np.sort(-np.nan_to_num(probs, nan=0.0), axis=1), 1e-9))
 
 
 def probability_right(x: Features, right: np.ndarray, new: Features, strength: float = 1.0) -> np.ndarray:
@@ -73,7 +90,7 @@ def nearest_neighbours(
 def quality_gap(
     x: Features, small: np.ndarray, large: np.ndarray, new: Features, strength: float = 1.0
 ) -> np.ndarray:
-    """Probability that the small model's answer is not as good as the large one's (Hybrid-LLM, Ding et al.)."""
+    """Probability that the small model's answer is the worse one (Hybrid-LLM, Ding et al.)."""
     return 1 - probability_right(x, small >= large, new, strength)
 
 
@@ -99,7 +116,7 @@ def matrix_factorisation(
     seed: int = 0,
     factors: int = FACTORS,
 ) -> np.ndarray:
-    """Probability that the large model wins, by a bilinear score of model and question (RouteLLM, Ong et al.).
+    """Probability that the large model wins, from a bilinear score (RouteLLM, Ong et al.).
 
     delta(model, question) = w . (v_model * W question); trained so that the sigmoid of the difference of two
     models' deltas is the probability of winning. Ties count half. Text features are first reduced to 128

@@ -61,17 +61,15 @@ def estimate_all(
     estimates += _sampled(test, validation, study.seed)
     if live:
         by_id = {q.id: q for q in load_benchmark(study.benchmark, data_dir)}
-        keep = _Kept(name, Path(traces_dir) / study.models[which], test, validation, device)
+        keep = Kept(name, Path(traces_dir) / study.models[which], test, validation, device)
         estimates += [keep.asked(kind, by_id) for kind in ASKED]
         if train is not None and train.hidden is not None:
             estimates += keep.layers(train, by_id, study.seed)
     else:
         for kind, (source, needs, _) in ASKED.items():
             estimates.append(Estimate(kind, source, needs, missing=REPLAYED))
-        reason = "no hidden states of other layers are recorded here"
-        estimates.append(
-            Estimate("P(IK) by probe, other layers", "Kadavath et al.", "hidden states", missing=reason)
-        )
+        other = Estimate("P(IK) by probe, other layers", "Kadavath et al.", "hidden states")
+        estimates.append(replace(other, missing="no hidden states of other layers are recorded here"))
     labels = None if validation is None else validation.correct
     return estimates + _combined(estimates, labels), labels
 
@@ -128,7 +126,7 @@ def _combined(estimates: Sequence[Estimate], labels: np.ndarray | None) -> list[
     return made
 
 
-class _Kept:
+class Kept:
     """Runs a model where what is asked for is not yet in its folder of traces; loads it at most once."""
 
     def __init__(self, name: str, folder: Path, test: Trace, validation: Trace, device: str | None) -> None:
@@ -179,6 +177,7 @@ class _Kept:
             found["score"].to_numpy()[:n],
             found["score"].to_numpy()[n:],
             extra=float(found["tokens"].to_numpy()[:n].mean() / own.mean()),
+            depth=0.0 if function == "do_you_know" else 1.0,
             note="" if share == 1 else f"a number came back for {share:.0%} of the questions",
         )
 
@@ -195,6 +194,7 @@ class _Kept:
         found = self.frame("layers", [train.question_id.tolist(), seed, PIK.protocol()], make)
         n, extra = len(self.parts[0]), scores.probe_extra(self.parts[0])
         return [
-            Estimate(c, layers.SOURCE, layers.NEEDS, v.to_numpy()[:n], v.to_numpy()[n:], extra)
-            for c, v in found.items()
+            Estimate(c, layers.SOURCE, layers.NEEDS, v[:n], v[n:], extra, depth=(at + 1) / found.shape[1])
+            for at, (c, v) in enumerate((c, column.to_numpy()) for c, column in found.items())
+            if at + 1 != train.hidden_layer  # the answering pass read that one
         ]

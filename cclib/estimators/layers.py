@@ -36,6 +36,7 @@ def probe_layers(
                 probe.probability(test.hidden),
                 probe.probability(validation.hidden),
                 extra=probe_extra(test),
+                depth=at / model.n_layers,
             )
         )
     return made

@@ -33,6 +33,7 @@ class Estimate:
     score: np.ndarray | None = None  # (n,)
     validation: np.ndarray | None = None  # (v,)
     extra: float = 0.0  # mean cost beyond the answering pass, as a share of that pass
+    depth: float = 1.0  # share of the answering pass that must have run before the score is known
     is_probability: bool = True  # whether the score is meant as a probability of being right
     missing: str = ""
     note: str = ""
@@ -87,6 +88,8 @@ def from_one_pass(test: Trace, validation: Trace | None) -> list[Estimate]:
             "hidden states; labelled training questions",
             *both(lambda t: t.p_ik),
             extra=probe_extra(test),
+            depth=(test.hidden_layer or 1) / (test.n_layers or 1),
+            note=f"layer {test.hidden_layer} of {test.n_layers}",
             missing="no hidden states, so no probe",
         ),
     ]
