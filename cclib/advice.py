@@ -5,12 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 SAME = "cannot be told apart from"
+LITTLE = 0.6  # an AUROC below which a score is of little use
 
 
 def confidence(table: pd.DataFrame) -> str:
     """Markdown: what the ranking of `estimators.ranking` says, and what to use.
 
-    An estimator is better or worse than P(T) where the 95 % interval of the difference leaves out zero.
+    An estimator is better or worse than P(T) where the 95 % interval of the difference leaves out zero; with
+    many estimators, one in twenty would by luck.
     """
     found = table.dropna(subset=["AUROC"])
     if "P(T)" not in found.index:
@@ -33,12 +35,18 @@ def confidence(table: pd.DataFrame) -> str:
             f"**Use P(T)**: with an AUROC of {own:.3f} and no cost of its own, no estimator here is better "
             "beyond what chance explains."
         )
+    if found["AUROC"].iloc[0] < LITTLE:
+        lines.append(
+            f"Even the first, {found.index[0]}, tells little: its AUROC is {found['AUROC'].iloc[0]:.3f}, and one "
+            "half is chance."
+        )
     if len(same):
         lines.append(f"{_names(same)} {SAME} P(T) on these questions.")
     if len(worse):
         dearest = worse["extra cost"].max()
         lines.append(
-            f"Worse than P(T): {_names(worse)}; the dearest of them costs {dearest:.0%} of a pass on top."
+            f"Worse than P(T): {_names(worse)}"
+            + (f"; the dearest of them costs {dearest:.0%} of a pass on top." if dearest else ".")
         )
     if len(chance):
         lines.append(f"At chance (the interval of the AUROC holds one half): {_names(chance)}.")
@@ -55,26 +63,34 @@ def _names(table: pd.DataFrame) -> str:
 
 
 def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, points: float) -> str:
-    """Markdown: what the ranking of `frontier.ranking` says, and what to use.
+    """Markdown: what the ranking of `routing_tables.ranking` says, and what to use.
 
     Args:
-        tuned: of `frontier.tuned`; None where nothing could be tuned.
+        tuned: of `routing_tables.tuned`; None where nothing could be tuned.
         mixing: AIQ of sending questions at random, which needs no method.
         points: that the thresholds were tuned to lose at most.
     """
     found = table.dropna(subset=["AIQ, every pass"])
     lines = []
     best, first = found.index[0], found.iloc[0]
-    if first["AIQ, every pass"] - mixing < 0.001:
+    if first["AIQ above random, interval"][0] <= 0:
         lines.append(
             "**Use one model, or mix the two at random**: with every pass charged, nothing here lies above "
-            f"the line between them (AIQ {mixing:.1%})."
+            f"the line between them (AIQ {mixing:.1%}) beyond what chance explains."
         )
     else:
         lines.append(
             f"**Use {best}** where every pass is paid for: AIQ {first['AIQ, every pass']:.1%}, against "
             f"{mixing:.1%} for mixing at random; it decides {first['decides']}."
         )
+        level = found[found["AIQ above the first, interval"].str[1] >= 0]
+        if len(level) > 1:
+            cheapest = level["extra cost"].idxmin()
+            rest = "; ".join(name for name in level.index if name != best)
+            lines.append(
+                f"These {SAME} it on these questions: {rest}. Cheapest to decide with is {cheapest}, which needs "
+                f"{level.loc[cheapest, 'needs']}."
+            )
     ordered = found.sort_values("AIQ, paper", ascending=False)
     if ordered.index[0] != best:
         lines.append(
@@ -82,10 +98,10 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
             f"({ordered['AIQ, paper'].iloc[0]:.1%}): what a decision costs changes the ranking."
         )
     if "P(T)" in found.index:
-        low, high = (found["APGR above P(T), interval"].str[i] for i in (0, 1))
+        low, high = (found["AIQ above P(T), interval"].str[i] for i in (0, 1))
         lines.append(
-            f"Of {len(found) - 1} other methods {int((low > 0).sum())} recover more of the gap than the "
-            f"cascade on P(T), {int((high < 0).sum())} less; for the rest it cannot be said."
+            f"Of {len(found) - 1} other methods {int((low > 0).sum())} are above the cascade on P(T) beyond "
+            f"what chance explains, {int((high < 0).sum())} below; for the rest it cannot be said."
         )
     for kind in found["decides"].unique():
         top = found[found["decides"] == kind]
@@ -98,7 +114,9 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
         lines.append(
             f"Tuned to lose at most {points:g} point, the method that saves most on the validation part is "
             f"{tuned.index[0]}. On the test part it saves {chosen['reduced compute, every pass']:.1%}, every "
-            f"pass charged, and moves accuracy by {chosen['difference (points)']:+.2f} points."
+            f"pass charged, and moves accuracy by {chosen['difference (points)']:+.2f} points. Of {len(tuned)} "
+            f"methods {int((tuned['difference (points)'] < -points).sum())} lose more than the target there: a "
+            "threshold that just holds on one part is as likely as not to miss on the next."
         )
     absent = table[table["AIQ, every pass"].isna()]
     if len(absent):

@@ -6,19 +6,14 @@ Costs are shares of the large model's pass on every question, qualities shares o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from cclib import stats
 from cclib.estimators.scores import Estimate
 
 RATES = np.linspace(0, 1, 21)
 RESAMPLES = 300
-GAP = (np.nan, np.nan)
-WHEN = {0.0: "before any pass", 1.0: "after an answer"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,17 @@ class Frontier:
     quality: np.ndarray
     paper: np.ndarray  # only the answering pass is charged
     every_pass: np.ndarray  # all passes, and the decision itself
+
+    def cost(self, accounting: str) -> np.ndarray:
+        """(r,) costs by an accounting.
+
+        Raises:
+            ValueError: the accounting is not known.
+        """
+        costs = {"paper": self.paper, "every-pass": self.every_pass}
+        if accounting not in costs:
+            raise ValueError(f"unknown accounting {accounting!r}; known: {', '.join(costs)}")
+        return costs[accounting]
 
 
 def frontier(method: Method, setting: Setting, rates: np.ndarray = RATES) -> Frontier:
@@ -146,17 +152,18 @@ def aiq(front: Frontier, setting: Setting, accounting: str = "every-pass") -> fl
 
     RouterBench's measure. Each model alone is among a method's points, since nothing keeps one from using it,
     so no method falls under the line that mixes the two (the zero router).
-
-    Raises:
-        ValueError: the accounting is not known.
     """
-    costs = {"paper": front.paper, "every-pass": front.every_pass}
-    if accounting not in costs:
-        raise ValueError(f"unknown accounting {accounting!r}; known: {', '.join(costs)}")
-    alone = np.array([setting.small_cost, 1.0]), np.array([setting.small.mean(), setting.large.mean()])
-    x, y = hull(np.concatenate([alone[0], costs[accounting]]), np.concatenate([alone[1], front.quality]))
-    grid = np.linspace(setting.small_cost, 1, 401)
-    return float(np.trapezoid(np.interp(grid, x, y), grid) / (1 - setting.small_cost))
+    return hull_height(front.cost(accounting), front.quality, setting.small_cost)
+
+
+def hull_height(cost: np.ndarray, quality: np.ndarray, small_cost: float) -> float:
+    """Mean height over costs from the small model's to 1 (the large one's) of the hull of (r,) points.
+
+    The first quality is the small model's alone, the last the large one's; both count at their own cost too.
+    """
+    x, y = hull(np.r_[small_cost, 1.0, cost], np.r_[quality[[0, -1]], quality])
+    grid = np.linspace(small_cost, 1, 201)
+    return float(np.trapezoid(np.interp(grid, x, y), grid) / (1 - small_cost))
 
 
 def oracle(setting: Setting) -> Method:
@@ -168,110 +175,6 @@ def oracle(setting: Setting) -> Method:
 def at_random(setting: Setting) -> Method:
     """Sends every question with the same probability."""
     return Method("random", "bound", "nothing", np.zeros(len(setting.small)))
-
-
-def ranking(methods: Sequence[Method], setting: Setting) -> pd.DataFrame:
-    """All methods by AIQ with every pass counted, the best first; those that could not be had last.
-
-    "gap closed" is how far APGR comes from random (0) to the oracle (1).
-    """
-    bound = {m.name: apgr(frontier(m, setting).quality) for m in (oracle(setting), at_random(setting))}
-    reference = next(
-        (apgr(bands(m, setting)) for m in methods if m.name == "P(T)" and m.score is not None), None
-    )
-    rows = {}
-    for m in methods:
-        row = {"AIQ, every pass": np.nan, "decides": WHEN.get(m.depth, "within a pass")}
-        rows[m.name] = row | {"needs": m.needs, "source": m.source}
-        if m.score is None:
-            rows[m.name]["note"] = f"not available: {m.missing}"
-            continue
-        front, drawn = frontier(m, setting), apgr(bands(m, setting))
-        area = apgr(front.quality)
-        rows[m.name] |= {
-            "AIQ, every pass": aiq(front, setting),
-            "AIQ, paper": aiq(front, setting, "paper"),
-            "APGR": area,
-            "APGR interval": interval(drawn),
-            "APGR above P(T), interval": interval(drawn - reference) if reference is not None else GAP,
-            "gap closed": (area - bound["random"]) / (bound["oracle"] - bound["random"]),
-            "CPT 50 %": cpt(front.quality, 0.5),
-            "CPT 80 %": cpt(front.quality, 0.8),
-            "cost at CPT 80 %, every pass": float(
-                np.interp(cpt(front.quality, 0.8), front.rate, front.every_pass)
-            ),
-            "extra cost": m.extra,
-        }
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
-    by = [c for c in ("AIQ, every pass", "APGR") if c in table]
-    return table.sort_values(by, ascending=False, kind="stable", na_position="last")
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of resampled values; those that are NaN are left out."""
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def curves(
-    methods: Sequence[Method], setting: Setting, names: Sequence[str], accounting: str = "every-pass"
-) -> tuple[dict[str, tuple], dict[str, tuple]]:
-    """(cost, accuracy) of the named methods and (cost, low, high) of their bands, for `plots.frontier`."""
-    by_name = {m.name: m for m in methods}
-    lines, around = {}, {}
-    for name in names:
-        front = frontier(by_name[name], setting)
-        cost = front.paper if accounting == "paper" else front.every_pass
-        lines[name] = (cost, front.quality)
-        around[name] = (cost, *np.quantile(bands(by_name[name], setting), [0.025, 0.975], axis=0))
-    return lines, around
-
-
-def tuned(
-    methods: Sequence[Method], setting: Setting, validation: Setting, points: float = 1.0
-) -> pd.DataFrame:
-    """Thresholds chosen on the validation part for at most so many points lost, judged on the test part.
-
-    Hybrid-LLM's calibration, for every method: the highest threshold at which the validation part's accuracy
-    is within the target. Savings are against the large model on every question; the methods come in the order
-    of what they save on the validation part, so that the first is what one would have picked.
-    """
-    target = validation.large.mean() - points / 100
-    rows = {}
-    for m in methods:
-        if m.score is None or m.validation is None:
-            continue
-        threshold = choose_threshold(m.validation, validation, target)
-        sent = m.score >= threshold
-        right = np.where(sent, setting.large, setting.small)
-        rate = sent.mean()
-        low, high = stats.paired_difference_interval(right, setting.large)
-        rows[m.name] = {
-            "sent to the large model": float(rate),
-            "accuracy": float(right.mean()),
-            "difference (points)": 100 * float(right.mean() - setting.large.mean()),
-            "difference interval": (100 * low, 100 * high),
-            "reduced compute, every pass": 1 - every_pass(m, setting, rate),
-            "reduced compute, paper": 1 - ((1 - rate) * setting.small_cost + rate),
-            "reduced on validation, every pass": 1
-            - every_pass(m, setting, np.mean(m.validation >= threshold)),
-        }
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
-    return table if not rows else table.sort_values("reduced on validation, every pass", ascending=False)
-
-
-def choose_threshold(score: np.ndarray, setting: Setting, target: float) -> float:
-    """The highest threshold at which sending all scores at or above it reaches the target accuracy.
-
-    Where none does, everything is sent.
-    """
-    order = np.argsort(-score, kind="stable")
-    gain = (setting.large.astype(float) - setting.small)[order].cumsum() / len(score)
-    ends = np.append(np.diff(score[order]) != 0, True)  # a threshold takes all of a score or none
-    if setting.small.mean() >= target:
-        return np.inf
-    good = np.flatnonzero(ends & (setting.small.mean() + gain >= target))
-    return float(score[order][good[0]]) if len(good) else -np.inf
 
 
 def from_estimate(estimate: Estimate, small_cost: float) -> Method:

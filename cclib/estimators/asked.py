@@ -43,7 +43,7 @@ def is_it_true(model: LanguageModel, questions: Sequence[Question], answers: Seq
     """P(True): probability of "A. True" against "B. False" for the model's own answer (Kadavath et al.)."""
     prompts = [IS_IT_TRUE.format(question=stated(q), answer=a) for q, a in zip(questions, answers)]
     true, false = model.option_tokens(prompts[0], 2)
-    probs, tokens = _next_token(model, prompts, [true, false])
+    probs, tokens = next_token(model, prompts, [true, false])
     return probs[:, 0] / probs.sum(1), tokens, 1.0
 
 
@@ -53,7 +53,7 @@ def do_you_know(model: LanguageModel, questions: Sequence[Question]) -> Asked:
     words = [first_token(model, prompts[0], f" {word}") for word in ("Yes", "No", "Maybe")]
     if len(set(words)) < len(words):
         raise ValueError(f"{model.name}: Yes, No and Maybe begin with the same token, so they cannot be told")
-    probs, tokens = _next_token(model, prompts, words)
+    probs, tokens = next_token(model, prompts, words)
     return probs[:, 0] / probs.sum(1), tokens, 1.0
 
 
@@ -99,7 +99,7 @@ def read_guesses(text: str) -> dict[str, float]:
     return {letter: p for letter, p in found.items() if p <= 1}
 
 
-def _next_token(
+def next_token(
     model: LanguageModel, prompts: Sequence[str], wanted: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n, w) probabilities of the wanted tokens after each prompt, and the (n,) prompts' tokens."""
