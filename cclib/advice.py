@@ -37,8 +37,8 @@ def confidence(table: pd.DataFrame) -> str:
         )
     if found["AUROC"].iloc[0] < LITTLE:
         lines.append(
-            f"Even the first, {found.index[0]}, tells little: its AUROC is {found['AUROC'].iloc[0]:.3f}, and one "
-            "half is chance."
+            f"Even the first, {found.index[0]}, tells little: an AUROC of {found['AUROC'].iloc[0]:.3f} is "
+            "close to the one half of chance."
         )
     if len(same):
         lines.append(f"{_names(same)} {SAME} P(T) on these questions.")
@@ -88,8 +88,8 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
             cheapest = level["extra cost"].idxmin()
             rest = "; ".join(name for name in level.index if name != best)
             lines.append(
-                f"These {SAME} it on these questions: {rest}. Cheapest to decide with is {cheapest}, which needs "
-                f"{level.loc[cheapest, 'needs']}."
+                f"These {SAME} it on these questions: {rest}. Cheapest to decide with is {cheapest}, which "
+                f"needs {level.loc[cheapest, 'needs']}."
             )
     ordered = found.sort_values("AIQ, paper", ascending=False)
     if ordered.index[0] != best:
@@ -111,12 +111,13 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
         )
     if tuned is not None and len(tuned):
         chosen = tuned.iloc[0]
+        missed = int((tuned["difference (points)"] < -points).sum())
         lines.append(
             f"Tuned to lose at most {points:g} point, the method that saves most on the validation part is "
             f"{tuned.index[0]}. On the test part it saves {chosen['reduced compute, every pass']:.1%}, every "
-            f"pass charged, and moves accuracy by {chosen['difference (points)']:+.2f} points. Of {len(tuned)} "
-            f"methods {int((tuned['difference (points)'] < -points).sum())} lose more than the target there: a "
-            "threshold that just holds on one part is as likely as not to miss on the next."
+            f"pass charged, and moves accuracy by {chosen['difference (points)']:+.2f} points. Of the "
+            f"{len(tuned)} methods {missed} lose more than the target there: a threshold that holds on one "
+            "part may well miss on the next."
         )
     absent = table[table["AIQ, every pass"].isna()]
     if len(absent):

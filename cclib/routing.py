@@ -80,13 +80,14 @@ def compare(
             record(study, name, part, data_dir, traces_dir, device) for part in ("train", "validation")
         )
         validation = Setting(study.validation[0].correct, valid_large.correct, ratio)
-        methods += _learned(study, train_large, data_dir, ratio)
+        methods += learned(study, train_large, data_dir)
     else:
         methods += _replayed(study, study.train[0], estimates)
     return Comparison((study.models[0], study.models[-1]), test, validation, methods)
 
 
-def _learned(study: Study, train_large: Trace, data_dir: str | Path | None, ratio: float) -> list[Method]:
+def learned(study: Study, train_large: Trace, data_dir: str | Path | None = None) -> list[Method]:
+    """Every router that learns from a study's training part, and the large model's answers to it."""
     by_id = {q.id: q for q in load_benchmark(study.benchmark, data_dir)}
     parts: list[Trace] = [study.train[0], study.validation[0], study.test[0]]
     asked = [[by_id[i] for i in t.question_id] for t in parts]
