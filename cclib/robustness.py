@@ -222,5 +222,7 @@ def open_study(
     wished = "popqa" if study.benchmark == "mmlu" else None
     name, _, notes = find_benchmark(benchmark, wished, "atlas-open")
     local = [m for m in expand_family(models) if Path(m).suffix.lower() not in OUTSIDE]
+    if not local:
+        raise FileNotFoundError("open questions need a model to answer them; here are outside traces only")
     found = load_study(local, name, limit=limit, seed=study.seed, traces_dir=folder, device=device)
     return replace(found, notes=[*found.notes, *notes])
