@@ -1,6 +1,6 @@
 """Our estimators against lm-polygraph 0.7 on the same outputs of the same model.
 
-It is no dependency of this project. In an environment that has it (pip install "lm-polygraph==0.7.*"):
+It is no dependency of this project. In an environment of its own that has it (pip install -e ".[compare]"):
 
 python benchmarks/against_lm_polygraph.py                  # largest differences; fails above 2e-4
 python benchmarks/against_lm_polygraph.py --write tests/lm_polygraph.json   # what the tests compare with
@@ -26,7 +26,7 @@ def main(model: str = "atlas-s", questions: int = 24, write: Path | None = None)
         from lm_polygraph.stat_calculators import EntropyCalculator, GreedyProbsCalculator
         from lm_polygraph.stat_calculators.prompt import PromptCalculator
     except ModuleNotFoundError as error:
-        typer.echo(f"not run: {error.name} is not installed (pip install 'lm-polygraph==0.7.*')")
+        typer.echo(f"not run: {error.name} is not installed (pip install -e '.[compare]')")
         return
     ours = cclib.load_model(model)
     ours.tokenizer.padding_side = "left"  # lm-polygraph pads with it; this project never does

@@ -71,6 +71,12 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
         points: that the thresholds were tuned to lose at most.
     """
     found = table.dropna(subset=["AIQ, every pass"])
+    if not len(found):
+        first = table.dropna(subset=["APGR"]).iloc[0]
+        return (
+            f"- The models' sizes are not known here, so no cost can be charged. By APGR alone {first.name} comes "
+            f"first ({first['APGR']:.3f}; sending at random has one half)."
+        )
     lines = []
     best, first = found.index[0], found.iloc[0]
     if first["AIQ above random, interval"][0] <= 0:

@@ -226,13 +226,29 @@ def test_every_estimator_is_ranked_or_said_to_be_missing(tmp_path):
     )
 
 
+def test_what_a_model_said_when_asked_again_can_be_exported_and_replayed(tmp_path):
+    models = ["atlas-s", "atlas-l"]
+    study = cclib.load_study(models, "atlas", limit=20, traces_dir=tmp_path, device="cpu")
+    whole = estimators.with_asked(study, models, traces_dir=tmp_path, device="cpu")
+    folder = cclib.export_study(whole, tmp_path / "exported")
+    replayed = cclib.load_study(models, "atlas", traces_dir=folder)
+    made = [
+        {e.name: e for e in estimators.estimate_all(s, models, 0, traces_dir=d)[0]}
+        for s, d in ((study, tmp_path), (replayed, folder))
+    ]
+    for name in ("P(True)", "P(IK) by prompt", "verbalised confidence", "top-k prompting"):
+        np.testing.assert_array_equal(made[0][name].score, made[1][name].score)
+        np.testing.assert_array_equal(made[0][name].validation, made[1][name].validation)
+        assert made[0][name].extra == pytest.approx(made[1][name].extra) and made[1][name].extra > 0
+
+
 def test_a_replayed_study_names_what_needs_the_model():
     folder = Path(__file__).parents[1] / "book/editions/qwen2.5-coder-mmlu/traces"
     models = ["qwen2.5-coder-0.5b.gguf", "qwen2.5-coder-1.5b.gguf"]
     study = cclib.load_study(models, "mmlu", traces_dir=folder)
     made, labels = estimators.estimate_all(study, models, 0, traces_dir=folder)
     missing = {e.name for e in made if e.score is None}
-    assert {"P(True)", "P(IK) by prompt", "verbalised confidence", "top-k prompting"} <= missing
+    assert {"verbalised confidence", "top-k prompting", "P(IK) by probe, other layers"} <= missing
     assert all(e.missing for e in made if e.score is None)
     text = advice.confidence(estimators.ranking(study.test[0].correct, made, labels))
-    assert "Not available in this edition: P(True)" in text
+    assert "Not available in this edition: " in text and "top-k prompting" in text.splitlines()[-1]

@@ -62,16 +62,72 @@ def estimate_all(
     if live:
         by_id = {q.id: q for q in load_benchmark(study.benchmark, data_dir)}
         keep = Kept(name, Path(traces_dir) / study.models[which], test, validation, device)
-        estimates += [keep.asked(kind, by_id) for kind in ASKED]
+        for kind in ASKED:
+            tested, checked = keep.asked(kind, by_id)
+            score, tokens = tested["score"].to_numpy(), tested["tokens"].to_numpy()
+            share = tested["answered"].iloc[0]
+            note = "" if share == 1 else f"a number came back for {share:.0%} of the questions"
+            estimates.append(_asked(kind, test, score, tokens, checked["score"].to_numpy(), note))
         if train is not None and train.hidden is not None:
             estimates += keep.layers(train, by_id, study.seed)
     else:
-        for kind, (source, needs, _) in ASKED.items():
-            estimates.append(Estimate(kind, source, needs, missing=REPLAYED))
+        estimates += [_recorded(kind, test, validation) for kind in ASKED]
         other = Estimate("P(IK) by probe, other layers", "Kadavath et al.", "hidden states")
         estimates.append(replace(other, missing="no hidden states of other layers are recorded here"))
     labels = None if validation is None else validation.correct
     return estimates + _combined(estimates, labels), labels
+
+
+def with_asked(
+    study: Study,
+    models: str | Sequence[str],
+    which: int = 0,
+    data_dir: str | Path | None = None,
+    traces_dir: str | Path = "traces",
+    device: str | None = None,
+) -> Study:
+    """The study with what a model said when asked again as columns of its traces, for `export_study`.
+
+    Such an export can be replayed with P(True) and the like in its ranking.
+    """
+    by_id = {q.id: q for q in load_benchmark(study.benchmark, data_dir)}
+    name = expand_family(models)[which]
+    folder = Path(traces_dir) / study.models[which]
+    keep = Kept(name, folder, study.test[which], study.validation[which], device)
+    parts = [study.test[which], study.validation[which]]
+    for kind, (_, _, function) in ASKED.items():
+        for i, found in enumerate(keep.asked(kind, by_id)):
+            parts[i] = parts[i].with_column(function, found["score"].to_numpy())
+            parts[i] = parts[i].with_column(f"{function}_tokens", found["tokens"].to_numpy())
+    test, validation = (
+        [new if i == which else t for i, t in enumerate(old)]
+        for old, new in ((study.test, parts[0]), (study.validation, parts[1]))
+    )
+    return replace(study, test=test, validation=validation)
+
+
+def _recorded(kind: str, test: Trace, validation: Trace | None) -> Estimate:
+    """What an export holds of a model that was asked again."""
+    source, needs, function = ASKED[kind]
+    score = test.column(function)
+    if score is None:
+        return Estimate(kind, source, needs, missing=REPLAYED)
+    checked = None if validation is None else validation.column(function)
+    return _asked(kind, test, score, test.column(f"{function}_tokens"), checked)
+
+
+def _asked(
+    kind: str,
+    test: Trace,
+    score: np.ndarray,
+    tokens: np.ndarray,
+    validation: np.ndarray | None,
+    note: str = "",
+) -> Estimate:
+    source, needs, function = ASKED[kind]
+    extra = float(np.mean(tokens) / (test.prompt_tokens + test.output_tokens).mean())
+    depth = 0.0 if function == "do_you_know" else 1.0  # it asks before any answer
+    return Estimate(kind, source, needs, score, validation, extra, depth, note=note)
 
 
 def record(
@@ -129,9 +185,11 @@ def _combined(estimates: Sequence[Estimate], labels: np.ndarray | None) -> list[
 class Kept:
     """Runs a model where what is asked for is not yet in its folder of traces; loads it at most once."""
 
-    def __init__(self, name: str, folder: Path, test: Trace, validation: Trace, device: str | None) -> None:
+    def __init__(
+        self, name: str, folder: Path, test: Trace, validation: Trace | None, device: str | None
+    ) -> None:
         self.name, self.folder, self.device = name, folder, device
-        self.parts = (test, validation)
+        self.parts = (test,) if validation is None else (test, validation)
         self._model: LanguageModel | None = None
 
     @property
@@ -152,10 +210,11 @@ class Kept:
             aside.replace(path)
         return pd.read_parquet(path)
 
-    def asked(self, kind: str, by_id: dict[str, Question]) -> Estimate:
+    def asked(self, kind: str, by_id: dict[str, Question]) -> list[pd.DataFrame]:
+        """What came back on the test and the validation part: columns score, tokens, answered."""
         from cclib.estimators import asked
 
-        source, needs, function = ASKED[kind]
+        function = ASKED[kind][2]
 
         def make() -> pd.DataFrame:
             questions = [by_id[i] for t in self.parts for i in t.question_id]
@@ -166,20 +225,8 @@ class Kept:
             return pd.DataFrame({"score": score, "tokens": tokens, "answered": share})
 
         templates = [asked.IS_IT_TRUE, asked.DO_YOU_KNOW, asked.HOW_SURE, asked.BEST_GUESSES]
-        found = self.frame(function, templates, make)
-        n = len(self.parts[0])
-        own = self.parts[0].prompt_tokens + self.parts[0].output_tokens
-        share = found["answered"].iloc[0]
-        return Estimate(
-            kind,
-            source,
-            needs,
-            found["score"].to_numpy()[:n],
-            found["score"].to_numpy()[n:],
-            extra=float(found["tokens"].to_numpy()[:n].mean() / own.mean()),
-            depth=0.0 if function == "do_you_know" else 1.0,
-            note="" if share == 1 else f"a number came back for {share:.0%} of the questions",
-        )
+        found, n = self.frame(function, templates, make), len(self.parts[0])
+        return [found.iloc[:n], found.iloc[n:]]
 
     def layers(self, train: Trace, by_id: dict[str, Question], seed: int) -> list[Estimate]:
         from cclib.estimators import layers

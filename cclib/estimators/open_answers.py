@@ -29,20 +29,21 @@ FROM_TOKENS = {
 
 def estimate_open(
     study: Study, models: str | Sequence[str], which: int = 0, traces_dir: str | Path = "traces", device=None
-) -> tuple[list[Estimate], np.ndarray]:
+) -> tuple[list[Estimate], np.ndarray | None]:
     """Every estimator of Appendix A that has a meaning for open answers, on one model of an open study.
 
     Returns:
-        The estimates, and the (v,) right and wrong answers to the validation part.
+        The estimates, and the (v,) right and wrong answers to the validation part (None where not recorded).
     """
     name = expand_family(models)[which]
     test, validation = study.test[which], study.validation[which]
+    labels = None if validation is None else validation.correct
     estimates = [
         e for e in scores.from_one_pass(test, validation) if e.name not in ("margin", "predictive entropy")
     ]
     if study.questions is None:
         missing = [Estimate(n, s, needs, missing=REPLAYED) for n, (s, needs, _) in FROM_TOKENS.items()]
-        return estimates + missing, validation.correct
+        return estimates + missing, labels
     by_id = {q.id: q for q in load_benchmark(study.benchmark)}
     kept = Kept(name, Path(traces_dir) / study.models[which], test, validation, device)
     prompts = [by_id[i].prompt for t in kept.parts for i in t.question_id]
@@ -56,9 +57,17 @@ def estimate_open(
         values = found[column].to_numpy()
         cost = extra if needs != ONE_PASS else 0.0
         estimates.append(
-            Estimate(column, source, needs, values[:n], values[n:], cost, is_probability=is_probability)
+            Estimate(
+                column,
+                source,
+                needs,
+                values[:n],
+                values[n:] if len(values) > n else None,
+                cost,
+                is_probability=is_probability,
+            )
         )
-    return estimates, validation.correct
+    return estimates, labels
 
 
 def read_answers(
