@@ -74,8 +74,8 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
     if not len(found):
         first = table.dropna(subset=["APGR"]).iloc[0]
         return (
-            f"- The models' sizes are not known here, so no cost can be charged. By APGR alone {first.name} comes "
-            f"first ({first['APGR']:.3f}; sending at random has one half)."
+            f"- The models' sizes are not known here, so no cost can be charged. By APGR alone {first.name} "
+            f"comes first ({first['APGR']:.3f}; sending at random has one half)."
         )
     lines = []
     best, first = found.index[0], found.iloc[0]

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from cclib import cost, frontier, routers
 from cclib.benchmarks import load_benchmark
-from cclib.estimators import Estimate, estimate_all, record
+from cclib.estimators import estimate_all, record
 from cclib.frontier import Method, Setting
 from cclib.models import expand_family
 from cclib.study import OUTSIDE, Study
@@ -82,7 +82,7 @@ def compare(
         validation = Setting(study.validation[0].correct, valid_large.correct, ratio)
         methods += learned(study, train_large, data_dir)
     else:
-        methods += _replayed(study, study.train[0], estimates)
+        methods += _replayed(study, study.train[0])
     return Comparison((study.models[0], study.models[-1]), test, validation, methods)
 
 
@@ -132,14 +132,23 @@ def learned(study: Study, train_large: Trace, data_dir: str | Path | None = None
     return [*methods, Method("scorer of question and answer", "FrugalGPT", needs, *wrong, depth=1.0)]
 
 
-def _replayed(study: Study, train: Trace | None, estimates: Sequence[Estimate]) -> list[Method]:
+def _replayed(study: Study, train: Trace | None) -> list[Method]:
     """What an edition without texts and without the large model's training answers can still run."""
+    test = study.test[0]
+    absent = {
+        "words": [] if study.questions else [NO_TEXTS],
+        "hidden state": [] if test.hidden is not None else ["no hidden states are recorded here"],
+    }
     methods = [
-        Method(f"{name}, {kind}", source, f"{kind} of the question; {LEARNED}", missing=f"{why}; {NO_LARGE}")
-        for kind, why in (("words", NO_TEXTS), ("hidden state", "no hidden states are recorded here"))
+        Method(
+            f"{name}, {kind}",
+            source,
+            f"{kind} of the question; {LEARNED}",
+            missing="; ".join([*why, NO_LARGE]),
+        )
+        for kind, why in absent.items()
         for name, (source, _) in LEARNERS.items()
     ]
-    test = study.test[0]
     profile = partial(Method, "benchmark profile", "Shnitzer et al.", f"the subject; {LEARNED}")
     scorer = partial(Method, "scorer of question and answer", "FrugalGPT", f"subject and answer; {LEARNED}")
     if train is None:
