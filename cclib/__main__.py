@@ -10,10 +10,13 @@ from typing import Annotated
 import typer
 
 from cclib.editions import FOLDER, Book, add_edition
+from cclib.traces import damaged_parts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute, list, add.")
 app.add_typer(editions, name="editions")
+traces = typer.Typer(no_args_is_help=True, help="Recorded traces: find and set aside what is damaged.")
+app.add_typer(traces, name="traces")
 # a module that has commands of its own is added here: app.add_typer(...), or app.command("name")(call)
 
 
@@ -77,6 +80,19 @@ def add(
         "limit": limit,
     }
     typer.echo(add_edition(Path("."), name, {k: v for k, v in given.items() if v is not None}, title))
+
+
+@traces.command()
+def check(
+    store: Annotated[Path, typer.Argument(help="a folder of traces")] = Path("traces"),
+    repair: Annotated[bool, typer.Option(help="set damaged parts aside, to be recorded anew")] = False,
+):
+    """Say which parts are damaged; exit with 1 if any is and --repair is not given."""
+    found = damaged_parts(store, repair)
+    for path, problem in found.items():
+        typer.echo(f"{path}: set aside" if repair else problem)
+    typer.echo(f"{len(found)} damaged parts in {store}")
+    raise typer.Exit(bool(found) and not repair)
 
 
 def _write(path: Path, text: str) -> None:

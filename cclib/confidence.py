@@ -8,8 +8,8 @@ and to itself, at the positions it would have alone, so the result is that of th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,22 @@ def make_packs(encoded: Sequence[Sequence[int]], budget: int) -> list[Pack]:
     if batch:
         packs.append(_lay_out(encoded, batch))
     return packs
+
+
+def packs_to_run(encoded: Sequence[Sequence[int]], skip: Container[int], budget: int) -> list[Pack]:
+    """The packs that hold what is not to be skipped.
+
+    Where a run is gone on with, each pack was either run or not: those left are the ones it would have
+    run, and compute the same to the bit. Where some are mixed, another set was asked for before, and
+    what is left is laid out anew.
+    """
+    packs = make_packs(encoded, budget)
+    left = [[i for i in pack.index if i not in skip] for pack in packs]
+    if all(len(some) in (0, len(pack.index)) for some, pack in zip(left, packs)):
+        return [pack for some, pack in zip(left, packs) if some]
+    wanted = sorted(i for some in left for i in some)
+    anew = make_packs([encoded[i] for i in wanted], budget)
+    return [replace(pack, index=[wanted[i] for i in pack.index]) for pack in anew]
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
@@ -186,6 +202,7 @@ def read_packs(
     encoded: Sequence[Sequence[int]],
     layer: int | Sequence[int] | None,
     budget: int | None = None,
+    skip: Container[int] = (),
 ) -> Iterator[Reading]:
     """Run the prompts pack by pack; only the last position of each prompt meets the vocabulary.
 
@@ -193,6 +210,7 @@ def read_packs(
         encoded: n prompts as token lists.
         layer: 1-based layer, or layers, after which the hidden state is read; None reads none.
         budget: tokens in one pass; the default suits the device.
+        skip: prompts that need not run.
     """
     network = model.network
     network.set_attn_implementation("packed")
@@ -209,7 +227,7 @@ def read_packs(
     wanted = [layer] if isinstance(layer, int) else list(layer or ())
     handles = [model.layers[at - 1].register_forward_hook(capture(at)) for at in wanted]
     try:
-        for pack in make_packs(encoded, budget or PACK_TOKENS.get(model.device.split(":")[0], 4096)):
+        for pack in packs_to_run(encoded, skip, budget or PACK_TOKENS.get(model.device.split(":")[0], 4096)):
             began = time.perf_counter()
             device = network.get_input_embeddings().weight.device
             last = torch.tensor(pack.last, device=device)
@@ -254,17 +272,22 @@ def answer_questions(
     layer: int | None = None,
     hidden: bool = True,
     budget: int | None = None,
+    known: Container[str] = (),
 ) -> Iterator[list[dict[str, Any]]]:
     """Answer multiple-choice questions, one forward pass each; rows of a trace, pack by pack.
 
     P(T) is Eq. 1: the probability, over the whole vocabulary, of the most likely option's letter.
+
+    Args:
+        known: ids of questions that were answered before; they get no row.
     """
     letters = {
         c: model.option_tokens(prompt, c)
         for c, prompt in {len(q.choices): q.prompt for q in questions}.items()
     }
     at = check_layer(layer, model.n_layers) if hidden else None
-    for reading in read_packs(model, encode_questions(model, questions), at, budget):
+    skip = {i for i, q in enumerate(questions) if q.id in known}
+    for reading in read_packs(model, encode_questions(model, questions), at, budget, skip):
         share = reading.seconds / sum(reading.prompt_tokens)
         rows = []
         for row, i in enumerate(reading.index):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,10 +47,12 @@ def answer_open_questions(
     questions: Sequence[Question],
     layer: int | None = None,
     judge: Judge = string_match,
+    known: Container[str] = (),
 ) -> Iterator[list[dict[str, Any]]]:
     """Answer open questions by greedy decoding; rows of a trace, batch by batch.
 
-    The prompt is read once for the confidence and the hidden state, and once more to generate.
+    The prompt is read once for the confidence and the hidden state, and once more to generate. Batches
+    are the same whatever is `known` (ids answered before, which get no row).
 
     Raises:
         ValueError: a question has no accepted answers to judge by.
@@ -65,6 +67,8 @@ def answer_open_questions(
     order = sorted(range(len(questions)), key=lambda i: len(encoded[i]))
     for start in range(0, len(order), BATCH):
         batch = order[start : start + BATCH]
+        if all(questions[i].id in known for i in batch):
+            continue
         prompts = [encoded[i] for i in batch]
         rows: dict[int, dict[str, Any]] = {}
         for reading in read_packs(model, prompts, check_layer(layer, model.n_layers)):
@@ -90,7 +94,7 @@ def answer_open_questions(
                 "output_tokens": n_tokens,
                 "seconds": rows[j]["seconds"] + seconds / len(batch),
             }
-        yield [rows[j] for j in range(len(batch))]
+        yield [rows[j] for j in range(len(batch)) if rows[j]["question_id"] not in known]
 
 
 def answer_token(model: LanguageModel, prompt: str) -> int:

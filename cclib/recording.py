@@ -6,6 +6,7 @@ that was stopped answers only the questions that no part holds yet.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -23,7 +24,7 @@ import cclib
 from cclib import prompts
 from cclib.benchmarks import Question
 from cclib.models import LanguageModel, load_model, slug
-from cclib.traces import SCHEMA, Trace, read_trace
+from cclib.traces import SCHEMA, Trace, part_name, read_trace
 
 # What must agree for two recordings to be one trace; the rest of the provenance may differ.
 FINGERPRINT = ("checksum", "dtype", "prompt_hash", "hidden_layer")
@@ -56,14 +57,10 @@ def collect(
     """
     name = model.slug if isinstance(model, LanguageModel) else slug(model)
     folder = Path(store) / name
-    known: set[str] = set()
-    if (folder / "provenance.json").exists():
-        known = set(read_trace(folder).question_id)
-    todo = [q for q in questions if q.id not in known]
-    if todo:
+    if not {q.id for q in questions} <= _known(folder):
         if not isinstance(model, LanguageModel):
             model = load_model(model, device=device, dtype=dtype)
-        _record(model, todo, folder, layer, progress)
+        _record(model, questions, folder, layer, progress)
     trace = read_trace(folder)
     recorded_at = trace.hidden_layer
     if layer is not None and layer != recorded_at:
@@ -73,8 +70,13 @@ def collect(
     return trace.select(q.id for q in questions)
 
 
+def _known(folder: Path) -> set[str]:
+    """Ids of the questions that a folder's trace holds."""
+    return set(read_trace(folder).question_id) if (folder / "provenance.json").exists() else set()
+
+
 def _record(
-    model: LanguageModel, questions: list[Question], folder: Path, layer: int | None, progress: bool
+    model: LanguageModel, questions: Sequence[Question], folder: Path, layer: int | None, progress: bool
 ) -> None:
     from cclib.confidence import answer_questions, check_layer
     from cclib.open_ended import answer_open_questions
@@ -86,10 +88,12 @@ def _record(
     try:
         with FileLock(folder / ".lock", timeout=0):
             _begin(folder, model, check_layer(layer, model.n_layers))
+            known = _known(folder)  # now that nobody else writes
             rows: list[dict[str, Any]] = []
             flushed = time.monotonic()
-            with tqdm(total=len(questions), unit="question", desc=model.slug, disable=not progress) as bar:
-                for batch in answer(model, questions, layer):
+            todo = sum(q.id not in known for q in questions)
+            with tqdm(total=todo, unit="question", desc=model.slug, disable=not progress) as bar:
+                for batch in answer(model, questions, layer, known=known):
                     rows += batch
                     bar.update(len(batch))
                     if len(rows) >= FLUSH_ROWS or time.monotonic() - flushed > FLUSH_SECONDS:
@@ -129,8 +133,11 @@ def _begin(folder: Path, model: LanguageModel, layer: int) -> None:
 def _append(folder: Path, model: LanguageModel, rows: list[dict[str, Any]]) -> None:
     stamp = {"model": model.slug, "prompt_hash": prompts.template_hash()}
     table = pa.Table.from_pylist([row | stamp for row in rows], schema=SCHEMA)
-    path = folder / f"part-{len(list(folder.glob('part-*.parquet'))):05d}.parquet"
-    _write_aside(path, lambda aside: pq.write_table(table, aside, compression="zstd"))
+    written = io.BytesIO()
+    pq.write_table(table, written, compression="zstd")
+    taken = [int(p.name[5:10]) for p in folder.glob("part-*")]  # those set aside as damaged too
+    name = part_name(max(taken, default=-1) + 1, written.getvalue())
+    _write_aside(folder / name, lambda aside: aside.write_bytes(written.getvalue()))
 
 
 def _write_aside(path: Path, write: Any) -> None:
@@ -141,6 +148,7 @@ def _write_aside(path: Path, write: Any) -> None:
         with aside.open("rb") as f:
             os.fsync(f.fileno())
         aside.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise OSError(
@@ -148,3 +156,13 @@ def _write_aside(path: Path, write: Any) -> None:
             f"could not write {path.name} ({error.strerror}); what was recorded before is kept: "
             "free some space and run the same call again",
         ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut, where the system lets a folder be synced."""
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

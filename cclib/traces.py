@@ -6,7 +6,9 @@ A store is a folder with one folder a model. A model's folder holds `provenance.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +39,9 @@ SCHEMA = pa.schema(
         ("seconds", pa.float64()),
     ]
 )
+
+
+PART = re.compile(r"-([0-9a-f]{8})\.parquet$")
 
 
 class Trace:
@@ -220,11 +225,43 @@ def _read_parts(folder: Path) -> pa.Table:
     return pa.concat_tables([_read_part(p) for p in parts], promote_options="default")
 
 
+def part_name(number: int, content: bytes) -> str:
+    """A part's file name, which says what it must hold: part-00003-1a2b3c4d.parquet."""
+    return f"part-{number:05d}-{hashlib.sha256(content).hexdigest()[:8]}.parquet"
+
+
 def _read_part(path: Path) -> pa.Table:
+    problem = None
     try:
-        return pq.read_table(path)
+        content = path.read_bytes()
+        named = PART.search(path.name)
+        if named and hashlib.sha256(content).hexdigest()[:8] != named[1]:
+            problem = "its content is not what was written"
+        else:
+            return pq.read_table(pa.BufferReader(content))
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(
-            f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); "
-            "remove that file and run the recording again: only its questions are answered anew"
-        ) from error
+        problem = str(error).splitlines()[0]
+    raise ValueError(
+        f"{path} is damaged ({problem}); the other parts are whole. Set it aside with "
+        f"`python -m cclib traces check {path.parent} --repair` and run the recording again: "
+        "only its questions are answered anew"
+    )
+
+
+def damaged_parts(store: str | Path, repair: bool = False) -> dict[Path, str]:
+    """The damaged parts of a store (or of one model's folder) and what is wrong with each.
+
+    Args:
+        repair: rename them to "....damaged", so that the next recording answers their questions anew.
+    """
+    if not Path(store).is_dir():
+        raise FileNotFoundError(f"no store of traces at {store}; give the folder that holds the traces")
+    found = {}
+    for path in sorted(Path(store).rglob("part-*.parquet")):
+        try:
+            _read_part(path)
+        except ValueError as error:
+            found[path] = str(error)
+            if repair:
+                path.rename(path.with_suffix(".damaged"))
+    return found

@@ -206,6 +206,7 @@ def train(
         The folder that was written: configuration, weights (float16), tokenizer, training.csv.
     """
     recipe = RECIPES[size]
+    runs.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(_tokenizer_folder(runs))
     network = build(recipe, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id).to(device)
