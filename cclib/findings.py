@@ -22,7 +22,13 @@ def verdicts(results: Mapping[str, Cascade]) -> str:
     for name, result in chains_of(results).items():
         last = result.stages[-1].correct
         low, high = (100 * x for x in stats.paired_difference_interval(result.correct, last))
-        kept = "loses accuracy" if high < 0 else "gains accuracy" if low > 0 else "keeps its last's accuracy"
+        kept = (
+            "loses accuracy"
+            if high < 0
+            else "gains accuracy"
+            if low > 0
+            else "keeps its last model's accuracy"
+        )
         lines.append(
             f"- **{name}** {kept}: {result.accuracy:.1%}, {100 * (result.accuracy - last.mean()):+.2f} "
             f"points (95 % interval {low:+.2f} to {high:+.2f}). {_saving(result)}"
@@ -42,7 +48,7 @@ def _moves(saved: float) -> str:
 
 
 def cautions(study: Study, results: Mapping[str, Cascade]) -> str:
-    """What a reader must know before believing the tables (Markdown; empty where there is nothing)."""
+    """What a reader must know before believing the tables (Markdown)."""
     found = [f"- {note}" for note in study.notes]
     probs = study.test[0].option_probs
     guess = 0.25 if probs is None else float((1 / np.isfinite(probs).sum(axis=1)).mean())
@@ -59,4 +65,6 @@ def cautions(study: Study, results: Mapping[str, Cascade]) -> str:
                 f"- In **{name}** the first stage keeps nothing: no question passes its thresholds. "
                 "The cascade answers as the stages after it do, and pays for its passes on top."
             )
+    if not found:
+        found = ["- No model is near chance and no stage is idle: only the intervals limit these figures."]
     return "\n".join(found)

@@ -46,20 +46,29 @@ FORMATS = {
     "USD": "{:.4f}",
     "difference": "{:+.2f}",
 }
+UNITS = {"_percent": "{:.2f}%", "_usd": "${:.3f}"}  # endings of published columns: values as printed
 
 
 def show(table: pd.DataFrame, caption: str = "") -> Styler:
     """A table as the book prints it: a number's format goes by its column's name, gaps are dashes."""
     formats = {}
     for column in table.columns:
+        unit = next((u for u in UNITS if str(column).endswith(u)), None)
         key = next((k for k in FORMATS if str(column).startswith(k)), None)
         if pd.api.types.is_float_dtype(table[column]) or table[column].dtype == object:
-            formats[column] = _formatter(FORMATS.get(key, "{:,.4g}"))
+            formats[column] = _formatter(UNITS[unit] if unit else FORMATS.get(key, "{:,.4g}"))
         elif pd.api.types.is_integer_dtype(table[column]):
             formats[column] = "{:,}"
     styler = table.style.format(formats, na_rep="–", escape="html")
+    styler.format_index(_heading, axis=1, escape="html")
     styler.set_table_attributes('class="table"')
     return styler.set_caption(caption) if caption else styler
+
+
+def _heading(name: object) -> str:
+    """A column's name in words: "reduced_tokens_percent" is printed "reduced tokens"."""
+    ending = next((u for u in UNITS if str(name).endswith(u)), "")
+    return str(name).removesuffix(ending).replace("_", " ")
 
 
 def _formatter(pattern: str):

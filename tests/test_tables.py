@@ -162,3 +162,14 @@ def test_headlines_hold_every_table_or_say_what_is_missing(study):
     assert (gaps["if missing"] != "").all() and (table["paper, %"].notna()).all()
     row = table.loc[(8, "answered before the last stage, two stages")]
     assert row["paper, %"] == pytest.approx(100 * 594 / 1430)
+
+
+def test_published_percentages_and_dollars_are_shown_as_printed():
+    html = tables.show(paper.table(4).set_index("models")).to_html()
+    assert "86.43%" in html and "reduced tokens" in html and "_percent" not in html
+    assert "$0.096" in tables.show(paper.table(13).set_index("models")).to_html()
+
+
+def test_a_study_without_cautions_says_so():
+    results = tables.run_chains(STUDY, 0.5, None)
+    assert "No model is near chance" in findings.cautions(STUDY, results)
