@@ -208,14 +208,15 @@ def _read_export(
 
 
 def run_card(study: Study) -> pd.DataFrame:
-    """What was run, one column a model: sizes, weights, layer, precision, machine, seconds, versions."""
+    """What was run, one column a model: sizes, weights, layer, precision, machine, time, seed, versions."""
     cards = {}
     for name, trace in zip(study.models, study.test):
         about = trace.provenance
         layers, width = about.get("n_layers"), about.get("d_model")
+        seconds = None if trace.seconds is None else trace.seconds.sum()
         cards[name] = {
-            "parameters (all)": about.get("parameters"),
-            "parameters (Eq. 3)": 12 * layers * width**2 if layers and width else None,
+            "parameters (all)": _grouped(about.get("parameters")),
+            "parameters (Eq. 3)": _grouped(12 * layers * width**2 if layers and width else None),
             "layers": layers,
             "width": width,
             "layer of P(IK)": about.get("hidden_layer"),
@@ -223,8 +224,14 @@ def run_card(study: Study) -> pd.DataFrame:
             "precision": about.get("dtype"),
             "device": about.get("device"),
             "recorded": about.get("recorded"),
-            "test questions": len(trace),
-            "questions a second": None if trace.seconds is None else len(trace) / trace.seconds.sum(),
+            "test questions": f"{len(trace):,}",
+            "time for them": None if seconds is None else f"{seconds:,.1f} s",
+            "questions a second": None if seconds is None else f"{len(trace) / seconds:,.1f}",
+            "seed of split and probe": study.seed,
             **{f"{k} version": v for k, v in about.get("versions", {}).items()},
         }
     return pd.DataFrame(cards).fillna("not known")
+
+
+def _grouped(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"

@@ -98,7 +98,7 @@ def test_one_model_alone_is_a_study_without_chains(tiny_pair, own_table, tmp_pat
 
 def test_the_run_card_names_what_ran(study):
     card = cclib.run_card(study)
-    assert card.loc["parameters (Eq. 3)", "tiny-small"] == 12 * 4 * 32**2
+    assert card.loc["parameters (Eq. 3)", "tiny-small"] == f"{12 * 4 * 32**2:,}"
     assert card.loc["layer of P(IK)", "tiny-large"] == 3
     assert card.loc["weights", "tiny-small"].startswith("sha256:")
 
