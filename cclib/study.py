@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from cclib.benchmarks import Question, load_benchmark, split
 from cclib.cascade import chains, check_stages
-from cclib.models import expand_family, slug
+from cclib.models import expand_family, is_api, slug
 from cclib.pik import PIK
 from cclib.recording import collect
 from cclib.traces import Trace, read_trace
@@ -78,7 +78,8 @@ def load_study(
 
     Args:
         models: a family's name or models smallest first; the path of a CSV or Parquet trace may stand
-            for a stage known only by its answers (see `read_trace`).
+            for a stage known only by its answers (see `read_trace`). A model behind an API
+            ("openai:NAME") is asked the test questions only, for it has no probe.
         limit: this many test questions, as many for validation, four times as many for training.
         layer: 1-based layer of the hidden state; default: nearest to 24/28 of each model's depth.
         seed: of the split and the probes.
@@ -100,6 +101,10 @@ def load_study(
         test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
     study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test)
     for i, name in enumerate(names):
+        if is_api(name):
+            study.test.append(collect(name, test, store=traces_dir))
+            _no_probe(study, f"{slug(name)} is behind an API: no hidden states, so no P(IK)")
+            continue
         if Path(name).suffix.lower() in OUTSIDE:
             study.test.append(read_trace(name).select(q.id for q in test))
             _no_probe(study, f"{slug(name)} is known by its answers only: no hidden states, so no P(IK)")

@@ -216,8 +216,9 @@ def walk(study: Study, index: int, pt: float, pik: float | None) -> pd.DataFrame
     rows = []
     for i, trace in enumerate(study.test[: result.stage[index] + 1]):
         prediction = trace.column("prediction")
-        said = "–" if prediction is None else "ABCDEFGHIJ"[prediction[index]]
-        if question is not None and prediction is not None:
+        named = prediction is not None and prediction[index] >= 0  # a reply may name no option
+        said = "ABCDEFGHIJ"[prediction[index]] if named else "–"
+        if question is not None and named:
             said = f"{said}. {question.choices[prediction[index]]}"
         low = [
             name
