@@ -55,7 +55,7 @@ def transfer(
     questions = spread(questions, limit or 10**9)
     names, test, probes = [], [], []
     for name, probe in zip(expand_family(models), study.probes):
-        if not runs_here(name):
+        if not runs_here(name):  # recorded elsewhere, or paid by the question
             continue
         trace = collect(name, questions, store=folder, layer=probe and probe.layer, device=device)
         names.append(slug(name))
@@ -223,6 +223,6 @@ def open_study(
     name, _, notes = find_benchmark(benchmark, wished, "atlas-open")
     local = [m for m in expand_family(models) if runs_here(m)]
     if not local:
-        raise FileNotFoundError("open questions need a model to answer them; here are outside traces only")
+        raise FileNotFoundError("open questions need a model to answer them that runs here; none does")
     found = load_study(local, name, limit=limit, seed=study.seed, traces_dir=folder, device=device)
     return replace(found, notes=[*found.notes, *notes])

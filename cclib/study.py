@@ -19,14 +19,13 @@ import pyarrow.parquet as pq
 
 from cclib.benchmarks import Question, load_benchmark, split
 from cclib.cascade import chains, check_stages
-from cclib.models import expand_family, is_api, slug
+from cclib.models import expand_family, is_api, runs_here, slug
 from cclib.pik import PIK
 from cclib.recording import collect
 from cclib.traces import Trace, read_trace
 
 TRAIN_QUESTIONS = 3000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
 EXPORT_FILE = "study.json"
-OUTSIDE = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,7 @@ def load_study(
     seed: int = 0,
     traces_dir: str | Path = "traces",
     device: str | None = None,
+    probe_last: bool = False,
 ) -> Study:
     """Record (or replay) a family on a benchmark and fit its probes.
 
@@ -85,6 +85,7 @@ def load_study(
         seed: of the split and the probes.
         traces_dir: where traces are kept, or the folder of an exported study, which needs neither
             models nor the benchmark's files.
+        probe_last: fit a probe for the last model too, for a cascade that goes on after it.
 
     Raises:
         ValueError: unknown models or benchmark, stages not smallest first, a layer that was not recorded.
@@ -105,11 +106,11 @@ def load_study(
             study.test.append(collect(name, test, store=traces_dir))
             _no_probe(study, f"{slug(name)} is behind an API: no hidden states, so no P(IK)")
             continue
-        if Path(name).suffix.lower() in OUTSIDE:
+        if not runs_here(name):
             study.test.append(read_trace(name).select(q.id for q in test))
             _no_probe(study, f"{slug(name)} is known by its answers only: no hidden states, so no P(IK)")
             continue
-        last = i == len(names) - 1
+        last = i == len(names) - 1 and not probe_last
         asked = test if last else [*test, *validation, *train]
         whole = collect(name, asked, store=traces_dir, layer=layer, device=device)
         trace = whole.select(q.id for q in test)
