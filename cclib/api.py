@@ -51,11 +51,8 @@ class APIModel:
     concurrency: int = 8  # requests under way at a time
     timeout: float = 60.0  # seconds of silence
     attempts: int = 8  # requests for a question, the first one included
-    meter: Meter = field(default=None, repr=False)  # type: ignore[assignment]
-    answered_as: dict[str, str] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        self.meter = self.meter or Meter(self.budget, self.price)
+    meter: Meter = field(default_factory=Meter, repr=False)
+    answered_as: dict[str, str] = field(default_factory=dict, repr=False)  # "name": what answered first
 
     parameters = n_layers = None  # an API tells neither
 
@@ -80,7 +77,7 @@ class APIModel:
         """What a record must say of it. Of the URL, the host alone."""
         return {
             "model": self.name,
-            "checksum": f"served:{self.served}@{self.host}",
+            "checksum": f"served:{self.served}@{self.host}",  # a server on this machine may change ports
             "dtype": None,
             "device": f"API at {self.host}",
             "endpoint": "chat/completions" if self.chat else "completions",
@@ -166,6 +163,7 @@ def open_journal(model: APIModel, folder: Path) -> tuple[Journal, dict[str, dict
     """The journal of a model's folder and the rows it holds, by question; the meter goes on from it."""
     journal = Journal(folder / "journal.jsonl")
     model.meter = Meter(model.budget, model.price)
+    model.answered_as.clear()
     rows = {}
     for entry in journal.read():
         model.meter.charge(*entry["charged"])
