@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import MMLU
 from fault_proxy import proxied
 from llama_server import serving, write_gguf
 from test_models import SMOLLM
@@ -107,9 +108,10 @@ def test_p_t_through_the_server_is_p_t_of_the_local_weights(server, questions, l
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SMOLLM.exists(), reason=f"SmolLM2-135M's GGUF is not at {SMOLLM}")
-def test_p_t_of_a_quantised_file_is_that_of_its_server(mmlu_folder, tmp_path):
+def test_p_t_of_a_quantised_file_is_that_of_its_server(tmp_path):
     """llama.cpp multiplies 4-bit blocks with activations of 8 bits; the local model is float32 throughout."""
-    asked = cclib.load_benchmark("mmlu", mmlu_folder, limit=40)
+    at_hand = ("mmlu", MMLU) if MMLU.exists() else ("atlas", None)
+    asked = cclib.load_benchmark(*at_hand, limit=40)
     with serving(SMOLLM, "smollm2-135m") as url:
         model = connected(url, "openai-completions:smollm2-135m", timeout=120.0, concurrency=2)
         served = collected(model, asked, tmp_path)

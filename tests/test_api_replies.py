@@ -2,11 +2,14 @@
 
 import json
 import math
+import time
+from email.utils import formatdate
 
 import numpy as np
 import pytest
 
 import cclib
+from cclib.api_errors import _asked_to_wait
 from cclib.api_replies import BadReply, NoLogprobs, choice_row, open_row, option_shares, read_reply
 from cclib.ledger import Journal, Meter, read_budget
 
@@ -154,6 +157,24 @@ def test_a_line_that_a_kill_cut_short_swallows_no_other(tmp_path):
         f.write(json.dumps({"charged": [3, 4], "row": {}}).encode()[:20])
     journal.write({"charged": [5, 6]})
     assert [e["charged"] for e in journal.read()] == [[1, 2], [5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("header", "least", "most"),
+    [
+        ({"retry-after": "7"}, 7, 7),
+        ({"retry-after": "0.5"}, 0.5, 0.5),
+        ({"retry-after": formatdate(time.time() + 1000, usegmt=True)}, 500, 1000),
+        ({"retry-after": formatdate(0, usegmt=True)}, 0, 0),
+    ],
+)
+def test_retry_after_is_in_seconds_or_a_date(header, least, most):
+    assert least <= _asked_to_wait(header) <= most
+
+
+@pytest.mark.parametrize("header", [{}, {"retry-after": "soon"}, {"retry-after": "inf"}])
+def test_a_retry_after_that_says_nothing_is_none(header):
+    assert _asked_to_wait(header) is None
 
 
 @pytest.mark.parametrize(
