@@ -9,9 +9,8 @@ does not record is NaN in the sums, and `Cost.missing` says what it is and how t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,12 +18,10 @@ import pandas as pd
 from cclib.cascade import Cascade
 from cclib.models import slug
 from cclib.pik import HIDDEN_UNITS
+from cclib.prices import Prices, price_of, read_prices
 from cclib.traces import Trace
 
 ACCOUNTINGS = ("paper", "every-pass")
-PRICES = Path(__file__).parent / "published" / "prices.csv"
-
-Prices = str | Path | pd.DataFrame | Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -210,47 +207,18 @@ def dollars(result: Cascade, prices: Prices | None = None, accounting: str = "pa
     table = read_prices(prices)
     per_question, missing = [], []
     for trace in result.stages:
-        names = [trace.model.lower(), slug(trace.model), slug(trace.model).removeprefix("openai-")]
-        name = next((n for n in names if n in table.index), None)
-        if name is None:
+        price = price_of(trace.model, table)
+        if price is None:
             missing.append(
                 f"{trace.model}: no price; give prices={{{slug(trace.model)!r}: (input, output)}} "
                 "in dollars a million tokens, or a CSV"
             )
         if trace.prompt_tokens is None or trace.output_tokens is None:
             missing.append(f"{trace.model}: tokens are not recorded; add prompt_tokens and output_tokens")
-        price_in, price_out = (np.nan, np.nan) if name is None else table.loc[name].iloc[:2].astype(float)
+        price_in, price_out = price or (np.nan, np.nan)
         spent = _tokens_of(trace, "input") * price_in + _tokens_of(trace, "output") * price_out
         per_question.append(spent / 1e6)
     return _cost("USD", result, per_question, accounting, missing)
-
-
-def read_prices(prices: Prices | None = None) -> pd.DataFrame:
-    """Dollars a million tokens, indexed by the model's short name in lower case.
-
-    Args:
-        prices: {model: (input, output)}; or a table or CSV with the columns model,
-            input_usd_per_million and output_usd_per_million, and date and source for the reader.
-            Default: the paper's (Table 12, April 2025), in `cclib/published/prices.csv`.
-
-    Raises:
-        ValueError: a column is missing, a model is priced twice, or a price is not a number >= 0.
-    """
-    wanted = ["input_usd_per_million", "output_usd_per_million"]
-    if isinstance(prices, Mapping):
-        table = pd.DataFrame.from_dict(dict(prices), orient="index", columns=wanted)
-    else:
-        table = prices if isinstance(prices, pd.DataFrame) else pd.read_csv(prices or PRICES)
-        absent = {"model", *wanted} - set(table.columns)
-        if absent:
-            raise ValueError(f"a price table needs {sorted(absent)}; found {list(table.columns)}")
-        table = table.set_index("model")
-    table = table[[*wanted, *[c for c in ("date", "source") if c in table]]]
-    table.index = table.index.astype(str).str.lower()
-    values = table[wanted].apply(pd.to_numeric, errors="coerce").to_numpy(float)
-    if not (np.isfinite(values) & (values >= 0)).all() or table.index.has_duplicates:
-        raise ValueError("prices must be numbers >= 0, in dollars a million tokens, one row a model")
-    return table
 
 
 def stage_sizes(stages: Sequence[Trace]) -> list[float]:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cclib import cost, stats
-from cclib.models import LanguageModel, expand_family, load_model
+from cclib.models import LanguageModel, expand_family, load_model, runs_here
 from cclib.open_ended import ABSTAINED, RIGHT, string_match
-from cclib.study import OUTSIDE, Study
+from cclib.study import Study
 
 TEMPERATURES = np.linspace(0.2, 2.0, 10)
 NEW_TOKENS, BATCH = 24, 64
@@ -138,7 +137,7 @@ def over_thresholds(
     """
     if study.questions is None:
         raise ValueError("the hand-over needs both models and the questions' texts; this study is a replay")
-    names = [n for n in expand_family(models) if Path(n).suffix.lower() not in OUTSIDE]
+    names = [n for n in expand_family(models) if runs_here(n)]
     small, large = load_model(names[0], device=device), load_model(names[-1], device=device)
     sizes = cost.stage_sizes([study.test[0], study.test[-1]])
     ratio = sizes[0] / sizes[1]

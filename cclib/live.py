@@ -1,7 +1,8 @@
 """The cascade at work: models in memory, questions as they come.
 
 `ask` answers one question and shows the walk; `live_cascade` answers many, each stage running only on
-what the stage before it passed on, and times it. Recorded traces play no part here.
+what the stage before it passed on, and times it. Recorded traces play no part here, except where a
+stage is behind an API and the call names a store: what was paid for is not paid for again.
 """
 
 from __future__ import annotations
@@ -10,15 +11,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from cclib.benchmarks import Question
-from cclib.models import LanguageModel, expand_family, load_model
+from cclib.models import LanguageModel, expand_family, is_api, load_model, slug
 from cclib.pik import PIK
+from cclib.prices import Prices, price_of, read_prices
+from cclib.recording import collect
 
-Models = str | Sequence[str | Path | LanguageModel]
+if TYPE_CHECKING:
+    from cclib.api import APIModel
+
+    Loaded = LanguageModel | APIModel
+Models = str | Sequence["str | Path | Loaded"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Step:
     model: str
     p_ik: float | None
     p_t: float
-    prediction: int  # index of the option
+    prediction: int  # index of the option; -1 where an API's answer names none
     decision: str  # "answer" or "escalate", and why
 
 
@@ -47,7 +55,7 @@ class Walk:
     @property
     def answer(self) -> str:
         """The text of the chosen option."""
-        return self.question.choices[self.steps[-1].prediction]
+        return _option(self.question, self.steps[-1].prediction)
 
     def table(self) -> pd.DataFrame:
         """One row a stage: model, P(IK), P(T), its option, its decision."""
@@ -56,7 +64,7 @@ class Walk:
                 "model": s.model,
                 "P(IK)": s.p_ik,
                 "P(T)": s.p_t,
-                "would answer": self.question.choices[s.prediction],
+                "would answer": _option(self.question, s.prediction),
                 "decision": s.decision,
             }
             for s in self.steps
@@ -71,10 +79,34 @@ class LiveRun:
     stage: np.ndarray  # (n,) int, who answered
     prediction: np.ndarray  # (n,) int, the chosen option
     seconds: np.ndarray  # (k,) wall time of each stage, loading left out
+    models: tuple[str, ...] = ()  # k names
+    tokens: np.ndarray | None = None  # (k, 2) of prompts and outputs that an API billed; 0 for a local stage
 
     def correct(self, questions: Sequence[Question]) -> np.ndarray:
         """(n,) bool"""
         return self.prediction == np.array([q.answer for q in questions])
+
+    def table(self, questions: Sequence[Question], prices: Prices | None = None) -> pd.DataFrame:
+        """One row a stage: questions asked and answered, share right, seconds, what an API billed.
+
+        Args:
+            prices: as `cclib.prices.read_prices`; dollars are NaN for a model that it does not name.
+        """
+        table, rows = read_prices(prices), {}
+        for i, name in enumerate(self.models):
+            price = price_of(name, table) if is_api(name) else (0.0, 0.0)
+            answered = self.stage == i
+            rows[slug(name)] = {
+                "questions asked": int((self.stage >= i).sum()),
+                "questions answered": int(answered.sum()),
+                "answers right": float(self.correct(questions)[answered].mean())
+                if answered.any()
+                else np.nan,
+                "seconds": self.seconds[i],
+                "tokens billed": int(self.tokens[i].sum()),
+                "USD": np.nan if price is None else float(self.tokens[i] @ price) / 1e6,
+            }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("stage")
 
 
 def ask(
@@ -90,7 +122,8 @@ def ask(
 
     Args:
         question: a `Question`, or its text with `choices`.
-        models: a family, or models (loaded ones or names), smallest first.
+        models: a family, or models (loaded ones or names), smallest first; one behind an API has no
+            size, so where it stands is for you to say.
         probes: one a model, as `Study.probes`; without them P(IK) is left out.
 
     >>> cclib.ask("Which country is Lyon in?", ["Spain", "France", "Italy", "Peru"]).table()
@@ -103,7 +136,7 @@ def ask(
     probes = _match(probes, loaded)
     steps = []
     for i, (model, probe) in enumerate(zip(loaded, probes)):
-        row, p_ik = _answer(model, [question], probe, pik)
+        row, p_ik = _answer(model, [question], probe, pik, None)
         last = i == len(loaded) - 1
         why = _reason(row[0]["p_t"], None if p_ik is None else float(p_ik[0]), pt, pik)
         decision = "answer: the last stage always does" if last else why
@@ -120,8 +153,13 @@ def live_cascade(
     probes: Sequence[PIK | None] | None = None,
     pt: float = 0.9,
     pik: float | None = 0.5,
+    store: str | Path | None = None,
 ) -> LiveRun:
     """Run a cascade from scratch: every stage answers only the questions that reach it.
+
+    Args:
+        store: folder of traces, for stages behind an API: their answers are written there as they
+            arrive, and questions that are there already are not sent again.
 
     Returns:
         Who answered what, and the wall time of each stage. The seconds of `live_cascade([last], ...)`
@@ -132,12 +170,13 @@ def live_cascade(
     stage = np.full(len(questions), len(loaded) - 1)
     prediction = np.zeros(len(questions), int)
     seconds = np.zeros(len(loaded))
+    tokens = np.zeros((len(loaded), 2))
     reached = np.arange(len(questions))
     for i, (model, probe) in enumerate(zip(loaded, probes)):
         if not len(reached):
             break
         began = time.perf_counter()
-        rows, p_ik = _answer(model, [questions[j] for j in reached], probe, pik)
+        rows, p_ik = _answer(model, [questions[j] for j in reached], probe, pik, store)
         keep = np.array([r["p_t"] >= pt for r in rows])
         if p_ik is not None:
             keep &= p_ik >= pik
@@ -147,19 +186,21 @@ def live_cascade(
         stage[reached[keep]] = i
         reached = reached[~keep]
         seconds[i] = time.perf_counter() - began
-    return LiveRun(stage, prediction, seconds)
+        if is_api(model.name):
+            tokens[i] = [sum(r[kind] or 0 for r in rows) for kind in ("prompt_tokens", "output_tokens")]
+    return LiveRun(stage, prediction, seconds, tuple(m.name for m in loaded), tokens)
 
 
-def _load(models: Models) -> list[LanguageModel]:
+def _load(models: Models) -> list[Loaded]:
     names = expand_family(models) if isinstance(models, str) else list(models)
-    loaded = [m if isinstance(m, LanguageModel) else load_model(m) for m in names]
-    sizes = [m.parameters for m in loaded]
+    loaded = [load_model(m) if isinstance(m, str | Path) else m for m in names]
+    sizes = [m.parameters for m in loaded if m.parameters]
     if sizes != sorted(sizes):
         raise ValueError(f"stages go smallest first, found {[m.slug for m in loaded]}; turn the list round")
     return loaded
 
 
-def _match(probes: Sequence[PIK | None] | None, loaded: list[LanguageModel]) -> list[PIK | None]:
+def _match(probes: Sequence[PIK | None] | None, loaded: list[Loaded]) -> list[PIK | None]:
     if probes is None:
         return [None] * len(loaded)
     if len(probes) != len(loaded):
@@ -168,9 +209,15 @@ def _match(probes: Sequence[PIK | None] | None, loaded: list[LanguageModel]) -> 
 
 
 def _answer(
-    model: LanguageModel, questions: Sequence[Question], probe: PIK | None, pik: float | None
+    model: Loaded,
+    questions: Sequence[Question],
+    probe: PIK | None,
+    pik: float | None,
+    store: str | Path | None,
 ) -> tuple[list[dict], np.ndarray | None]:
     """Trace rows in the order of the questions, and (n,) P(IK) where there is a probe and a threshold."""
+    if is_api(model.name):
+        return _bought(model, questions, store), None
     from cclib.confidence import answer_questions
 
     wanted = probe is not None and pik is not None
@@ -182,6 +229,19 @@ def _answer(
     if not wanted:
         return rows, None
     return rows, probe.probability(np.stack([r["hidden"] for r in rows]).astype(np.float32))
+
+
+def _bought(model: APIModel, questions: Sequence[Question], store: str | Path | None) -> list[dict]:
+    from cclib.api import answer_by_api
+
+    if store is not None:
+        return collect(model, questions, store).table.to_pylist()
+    by_id = {row["question_id"]: row for rows in answer_by_api(model, questions) for row in rows}
+    return [by_id[q.id] for q in questions]
+
+
+def _option(question: Question, prediction: int) -> str:
+    return question.choices[prediction] if prediction >= 0 else "no option named"
 
 
 def _reason(p_t: float, p_ik: float | None, pt: float, pik: float | None) -> str:

@@ -1,8 +1,9 @@
 """Language models: how they are named, found, loaded and described.
 
-A model is named by a hub id ("Qwen/Qwen3-4B"), a local folder, a GGUF file or an Atlas name
-("atlas-s"). A family names several models at once, smallest first. Torch and transformers are
-imported only when a model is loaded, so that replaying recorded traces needs neither.
+A model is named by a hub id ("Qwen/Qwen3-4B"), a local folder, a GGUF file, an Atlas name
+("atlas-s"), or as an endpoint knows it ("openai:gpt-4o", see cclib.api). A family names several models
+at once, smallest first. Torch and transformers are imported only when a model is loaded, so that
+replaying recorded traces needs neither.
 """
 
 from __future__ import annotations
@@ -16,10 +17,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cclib import prompts
 
+if TYPE_CHECKING:
+    from cclib.api import APIModel
+
+# Names of models behind an OpenAI-compatible API: asked through chat, or through plain completion.
+API_PREFIXES = ("openai:", "openai-completions:")
 ATLAS = ("atlas-s", "atlas-m", "atlas-l")
 
 # Families of the paper (Appendix B) and smaller relatives, smallest first.
@@ -66,8 +72,23 @@ def expand_family(models: str | Sequence[str]) -> list[str]:
 
 
 def slug(name: str | Path) -> str:
-    """The name of a model's folder of traces: the last part of its path or id, lower case."""
-    return Path(str(name).rstrip("/")).name.lower().removesuffix(".gguf").replace(":", "-")
+    """The name of a model's folder of traces: the last part of its path or id, lower case.
+
+    A model behind an API keeps its prefix: it is not the record of a local one of the same name.
+    """
+    prefix = next((p for p in API_PREFIXES if str(name).startswith(p)), "")
+    last = Path(str(name).removeprefix(prefix).rstrip("/")).name.lower().removesuffix(".gguf")
+    return (prefix + last).replace(":", "-")
+
+
+def is_api(name: object) -> bool:
+    """Whether this names a model behind an API."""
+    return isinstance(name, str) and name.startswith(API_PREFIXES)
+
+
+def runs_here(name: str | Path) -> bool:
+    """Whether this names a model that can be loaded: neither an API's nor a recorded trace."""
+    return not is_api(name) and Path(name).suffix.lower() not in (".csv", ".parquet")
 
 
 @dataclass
@@ -162,19 +183,28 @@ def load_model(
     device: str | None = None,
     dtype: str = "auto",
     revision: str | None = None,
-) -> LanguageModel:
-    """Load a model by hub id, local folder, GGUF file or Atlas name.
+    base_url: str | None = None,
+    budget: str | None = None,
+) -> LanguageModel | APIModel:
+    """Load a model by hub id, local folder, GGUF file or Atlas name, or connect to one behind an API.
 
     Args:
         device: a torch device, or "auto" to spread a large model over all GPUs; default: the GPU if
             there is one, else the CPU.
         dtype: a torch dtype's name; "auto" is float32 on a CPU and bfloat16 on a GPU.
         revision: the hub commit or tag to pin.
+        base_url, budget: of a model behind an API; see `cclib.api.connect`.
 
     Raises:
         FileNotFoundError: the file or folder is not there.
         ValueError: the name is none of these, or the hub has no such model.
     """
+    if is_api(name):
+        from cclib.api import connect
+
+        return connect(str(name), base_url, budget)
+    if base_url is not None or budget is not None:
+        raise ValueError(f"base_url and budget are for models behind an API, such as 'openai:{name}'")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -240,7 +270,7 @@ def _locate(name: str | Path, revision: str | None) -> tuple[str, dict[str, Any]
         return str(name), {"use_safetensors": True, "revision": revision}
     raise ValueError(
         f"unknown model {str(name)!r}: not a folder, not a .gguf file, not a hub id (owner/name); "
-        f"shipped models: {', '.join(ATLAS)}; families: {', '.join(FAMILIES)}"
+        f"shipped models: {', '.join(ATLAS)}; families: {', '.join(FAMILIES)}; behind an API: openai:NAME"
     )
 
 

@@ -10,10 +10,10 @@ import io
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,8 +23,11 @@ from tqdm import tqdm
 import cclib
 from cclib import prompts
 from cclib.benchmarks import Question
-from cclib.models import LanguageModel, load_model, slug
+from cclib.models import LanguageModel, is_api, load_model, slug
 from cclib.traces import SCHEMA, Trace, part_name, read_trace
+
+if TYPE_CHECKING:
+    from cclib.api import APIModel
 
 # What must agree for two recordings to be one trace; the rest of the provenance may differ.
 FINGERPRINT = ("checksum", "dtype", "prompt_hash", "hidden_layer")
@@ -32,7 +35,7 @@ FLUSH_ROWS, FLUSH_SECONDS = 512, 20.0
 
 
 def collect(
-    model: LanguageModel | str | Path,
+    model: LanguageModel | APIModel | str | Path,
     questions: Sequence[Question],
     store: str | Path = "traces",
     layer: int | None = None,
@@ -46,7 +49,7 @@ def collect(
         model: a loaded model, or a name. A name is loaded only if some question is not yet in the store,
             so recorded traces replay without weights.
         store: folder of traces; the model's are in its own folder there.
-        layer: 1-based layer of the hidden state; default: nearest to 24/28 of the depth.
+        layer: 1-based layer of the hidden state; default: nearest to 24/28 of the depth. An API has none.
 
     Returns:
         The trace of exactly these questions, in their order.
@@ -54,16 +57,18 @@ def collect(
     Raises:
         ValueError: the store holds this model's trace from other weights, prompt, dtype or layer.
         OSError: the store cannot be written (the disk is full, another process is recording).
+        BudgetReached, APIFailure: a model behind an API; what was answered before is kept.
     """
-    name = model.slug if isinstance(model, LanguageModel) else slug(model)
+    named = isinstance(model, str | Path)
+    name = slug(model) if named else model.slug
     folder = Path(store) / name
     if not {q.id for q in questions} <= _known(folder):
-        if not isinstance(model, LanguageModel):
+        if named:
             model = load_model(model, device=device, dtype=dtype)
         _record(model, questions, folder, layer, progress)
     trace = read_trace(folder)
     recorded_at = trace.hidden_layer
-    if layer is not None and layer != recorded_at:
+    if None not in (layer, recorded_at) and layer != recorded_at:  # an API has no layers
         raise ValueError(
             f"{folder} was recorded at layer {recorded_at}, not {layer}; use another store (traces_dir)"
         )
@@ -76,43 +81,79 @@ def _known(folder: Path) -> set[str]:
 
 
 def _record(
-    model: LanguageModel, questions: Sequence[Question], folder: Path, layer: int | None, progress: bool
+    model: LanguageModel | APIModel,
+    questions: Sequence[Question],
+    folder: Path,
+    layer: int | None,
+    progress: bool,
 ) -> None:
-    from cclib.confidence import answer_questions, check_layer
-    from cclib.open_ended import answer_open_questions
-
     if len({bool(q.choices) for q in questions}) > 1:
         raise ValueError("some questions have choices and some are open; record each kind by itself")
-    answer = answer_questions if questions[0].choices else answer_open_questions
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            _begin(folder, model, check_layer(layer, model.n_layers))
+            _begin(folder, model, layer)
             known = _known(folder)  # now that nobody else writes
             rows: list[dict[str, Any]] = []
             flushed = time.monotonic()
             todo = sum(q.id not in known for q in questions)
-            with tqdm(total=todo, unit="question", desc=model.slug, disable=not progress) as bar:
-                for batch in answer(model, questions, layer, known=known):
-                    rows += batch
-                    bar.update(len(batch))
-                    if len(rows) >= FLUSH_ROWS or time.monotonic() - flushed > FLUSH_SECONDS:
-                        _append(folder, model, rows)
-                        rows, flushed = [], time.monotonic()
-            if rows:
-                _append(folder, model, rows)
+            try:
+                with tqdm(total=todo, unit="question", desc=model.slug, disable=not progress) as bar:
+                    for batch in _answers(model, questions, layer, folder, known):
+                        rows += batch
+                        if is_api(model.name):
+                            bar.set_postfix_str(model.meter.spent, refresh=False)
+                        bar.update(len(batch))
+                        if len(rows) >= FLUSH_ROWS or time.monotonic() - flushed > FLUSH_SECONDS:
+                            _append(folder, model, rows)
+                            rows, flushed = [], time.monotonic()
+            finally:  # where an endpoint fails or a budget ends, too
+                if rows:
+                    _append(folder, model, rows)
     except Timeout as error:
         raise OSError(
             f"another process is recording into {folder}; wait for it, or use another store"
         ) from error
 
 
-def _begin(folder: Path, model: LanguageModel, layer: int) -> None:
+def _answers(
+    model: LanguageModel | APIModel,
+    questions: Sequence[Question],
+    layer: int | None,
+    folder: Path,
+    known: set[str],
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of what is not known, batch by batch; what an API was paid for is taken from its journal first."""
+    if is_api(model.name):
+        from cclib.api import answer_by_api, open_journal
+
+        journal, paid = open_journal(model, folder)
+        yield [row for question_id, row in paid.items() if question_id not in known]
+        yield from answer_by_api(model, questions, known | set(paid), journal)
+    elif questions[0].choices:
+        from cclib.confidence import answer_questions
+
+        yield from answer_questions(model, questions, layer, known=known)
+    else:
+        from cclib.open_ended import answer_open_questions
+
+        yield from answer_open_questions(model, questions, layer, known=known)
+
+
+def _prompt_hash(model: LanguageModel | APIModel) -> str:
+    return prompts.template_hash(chat=is_api(model.name) and model.chat)
+
+
+def _begin(folder: Path, model: LanguageModel | APIModel, layer: int | None) -> None:
     """Write the provenance, or check that what is there is of the same making."""
+    if not is_api(model.name):
+        from cclib.confidence import check_layer
+
+        layer = check_layer(layer, model.n_layers)
     new = {
         **model.provenance(),
-        "hidden_layer": layer,
-        "prompt_hash": prompts.template_hash(),
+        "hidden_layer": None if is_api(model.name) else layer,
+        "prompt_hash": _prompt_hash(model),
         "recorded": datetime.now(timezone.utc).date().isoformat(),
     }
     new["versions"]["cclib"] = cclib.__version__
@@ -130,8 +171,8 @@ def _begin(folder: Path, model: LanguageModel, layer: int) -> None:
     _write_aside(path, lambda aside: aside.write_text(json.dumps(new, indent=1) + "\n"))
 
 
-def _append(folder: Path, model: LanguageModel, rows: list[dict[str, Any]]) -> None:
-    stamp = {"model": model.slug, "prompt_hash": prompts.template_hash()}
+def _append(folder: Path, model: LanguageModel | APIModel, rows: list[dict[str, Any]]) -> None:
+    stamp = {"model": model.slug, "prompt_hash": _prompt_hash(model)}
     table = pa.Table.from_pylist([row | stamp for row in rows], schema=SCHEMA)
     written = io.BytesIO()
     pq.write_table(table, written, compression="zstd")

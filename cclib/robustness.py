@@ -17,10 +17,10 @@ import pandas as pd
 from cclib import stats
 from cclib.benchmarks import Question, load_benchmark
 from cclib.cascade import check_stages
-from cclib.models import LanguageModel, expand_family, load_model, slug
+from cclib.models import LanguageModel, expand_family, load_model, runs_here, slug
 from cclib.pik import PIK
 from cclib.recording import collect
-from cclib.study import EXPORT_FILE, OUTSIDE, Study, export_study, load_study, spread
+from cclib.study import EXPORT_FILE, Study, export_study, load_study, spread
 from cclib.traces import Trace, read_trace
 
 SEEDS = 5
@@ -55,7 +55,7 @@ def transfer(
     questions = spread(questions, limit or 10**9)
     names, test, probes = [], [], []
     for name, probe in zip(expand_family(models), study.probes):
-        if Path(name).suffix.lower() in OUTSIDE:
+        if not runs_here(name):  # recorded elsewhere, or paid by the question
             continue
         trace = collect(name, questions, store=folder, layer=probe and probe.layer, device=device)
         names.append(slug(name))
@@ -221,8 +221,8 @@ def open_study(
         return load_study(models, about["benchmark"], seed=about["seed"], traces_dir=folder / "open")
     wished = "popqa" if study.benchmark == "mmlu" else None
     name, _, notes = find_benchmark(benchmark, wished, "atlas-open")
-    local = [m for m in expand_family(models) if Path(m).suffix.lower() not in OUTSIDE]
+    local = [m for m in expand_family(models) if runs_here(m)]
     if not local:
-        raise FileNotFoundError("open questions need a model to answer them; here are outside traces only")
+        raise FileNotFoundError("open questions need a model to answer them that runs here; none does")
     found = load_study(local, name, limit=limit, seed=study.seed, traces_dir=folder, device=device)
     return replace(found, notes=[*found.notes, *notes])

@@ -18,8 +18,8 @@ from cclib import cost, frontier, routers
 from cclib.benchmarks import load_benchmark
 from cclib.estimators import estimate_all, record
 from cclib.frontier import Method, Setting
-from cclib.models import expand_family
-from cclib.study import OUTSIDE, Study
+from cclib.models import expand_family, runs_here
+from cclib.study import Study
 from cclib.traces import Trace
 
 NO_TEXTS = "the questions' texts are not at hand in a replayed edition"
@@ -72,7 +72,7 @@ def compare(
     ratio = float(sizes[0] / sizes[1])
     estimates, _ = estimate_all(study, models, 0, data_dir, traces_dir, device)
     methods = [frontier.from_estimate(e, ratio) for e in estimates]
-    live = study.questions is not None and Path(name).suffix.lower() not in OUTSIDE
+    live = study.questions is not None and runs_here(name)
     validation = None
     test = Setting(small.correct, large.correct, ratio)
     if live and study.train[0] is not None:

@@ -19,14 +19,13 @@ import pyarrow.parquet as pq
 
 from cclib.benchmarks import Question, load_benchmark, split
 from cclib.cascade import chains, check_stages
-from cclib.models import expand_family, slug
+from cclib.models import expand_family, is_api, runs_here, slug
 from cclib.pik import PIK
 from cclib.recording import collect
 from cclib.traces import Trace, read_trace
 
 TRAIN_QUESTIONS = 3000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
 EXPORT_FILE = "study.json"
-OUTSIDE = (".csv", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,20 @@ def load_study(
     seed: int = 0,
     traces_dir: str | Path = "traces",
     device: str | None = None,
+    probe_last: bool = False,
 ) -> Study:
     """Record (or replay) a family on a benchmark and fit its probes.
 
     Args:
         models: a family's name or models smallest first; the path of a CSV or Parquet trace may stand
-            for a stage known only by its answers (see `read_trace`).
+            for a stage known only by its answers (see `read_trace`). A model behind an API
+            ("openai:NAME") is asked the test questions only, for it has no probe.
         limit: this many test questions, as many for validation, four times as many for training.
         layer: 1-based layer of the hidden state; default: nearest to 24/28 of each model's depth.
         seed: of the split and the probes.
         traces_dir: where traces are kept, or the folder of an exported study, which needs neither
             models nor the benchmark's files.
+        probe_last: fit a probe for the last model too, for a cascade that goes on after it.
 
     Raises:
         ValueError: unknown models or benchmark, stages not smallest first, a layer that was not recorded.
@@ -100,11 +102,15 @@ def load_study(
         test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
     study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test)
     for i, name in enumerate(names):
-        if Path(name).suffix.lower() in OUTSIDE:
+        if is_api(name):
+            study.test.append(collect(name, test, store=traces_dir))
+            _no_probe(study, f"{slug(name)} is behind an API: no hidden states, so no P(IK)")
+            continue
+        if not runs_here(name):
             study.test.append(read_trace(name).select(q.id for q in test))
             _no_probe(study, f"{slug(name)} is known by its answers only: no hidden states, so no P(IK)")
             continue
-        last = i == len(names) - 1
+        last = i == len(names) - 1 and not probe_last
         asked = test if last else [*test, *validation, *train]
         whole = collect(name, asked, store=traces_dir, layer=layer, device=device)
         trace = whole.select(q.id for q in test)

@@ -55,6 +55,8 @@ def show(table: pd.DataFrame, caption: str = "") -> Styler:
     for column in table.columns:
         unit = next((u for u in UNITS if str(column).endswith(u)), None)
         key = next((k for k in FORMATS if str(column).startswith(k)), None)
+        if str(column).endswith("_percent"):  # the paper's numbers, as printed
+            key = None
         if pd.api.types.is_float_dtype(table[column]) or table[column].dtype == object:
             formats[column] = _formatter(UNITS[unit] if unit else FORMATS.get(key, "{:,.4g}"))
         elif pd.api.types.is_integer_dtype(table[column]):
@@ -225,8 +227,9 @@ def walk(study: Study, index: int, pt: float, pik: float | None) -> pd.DataFrame
     rows = []
     for i, trace in enumerate(study.test[: result.stage[index] + 1]):
         prediction = trace.column("prediction")
-        said = "–" if prediction is None else "ABCDEFGHIJ"[prediction[index]]
-        if question is not None and prediction is not None:
+        named = prediction is not None and prediction[index] >= 0  # a reply may name no option
+        said = "ABCDEFGHIJ"[prediction[index]] if named else "–"
+        if question is not None and named:
             said = f"{said}. {question.choices[prediction[index]]}"
         low = [
             name

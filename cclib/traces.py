@@ -37,6 +37,9 @@ SCHEMA = pa.schema(
         ("prompt_tokens", pa.int32()),
         ("output_tokens", pa.int32()),
         ("seconds", pa.float64()),
+        ("options_unseen", pa.int16()),  # of an API's answer: options that its likeliest tokens leave out,
+        ("mass_unseen", pa.float64()),  # the probability of all tokens that it does not give,
+        ("served_model", pa.string()),  # and what answered, by its own account
     ]
 )
 

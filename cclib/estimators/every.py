@@ -18,10 +18,10 @@ import pandas as pd
 from cclib.benchmarks import Question, load_benchmark
 from cclib.estimators import sampled, scores
 from cclib.estimators.scores import Estimate
-from cclib.models import LanguageModel, expand_family, load_model
+from cclib.models import LanguageModel, expand_family, load_model, runs_here
 from cclib.prompts import LETTERS
 from cclib.recording import collect
-from cclib.study import OUTSIDE, Study
+from cclib.study import Study
 from cclib.traces import Trace
 
 REPLAYED = "it asks the model, and this edition replays recorded answers"
@@ -54,7 +54,7 @@ def estimate_all(
     """
     name = expand_family(models)[which]
     test, validation, train = study.test[which], study.validation[which], study.train[which]
-    live = study.questions is not None and Path(name).suffix.lower() not in OUTSIDE
+    live = study.questions is not None and runs_here(name)
     if live and validation is None:  # the last stage: its trace has the test part only
         validation = record(study, name, "validation", data_dir, traces_dir, device)
     estimates = scores.from_one_pass(test, validation)
