@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TORCH = $(shell grep -oE '^torch==[0-9.]+' requirements.lock)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 HTML := _build/html/index.html
-PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_static/* book/editions/*.md book/editions/*/*.ipynb)
+PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_static/* book/_static/explorer/* book/editions/*.md book/editions/*/*.ipynb)
 
 .PHONY: book html test lab bench edition lock clean distclean help
 .DEFAULT_GOAL := help
@@ -24,9 +24,10 @@ book: $(VENV)/.user  ## environment, editions that are out of date, HTML at _bui
 html: _build/.whole  ## compile the pages only, warnings as errors
 
 # The stamp is written after a build without a warning. Sphinx warns about a page only when it reads it,
-# so a failed build forgets what it read. A new table of contents stands on every page: all are written anew.
+# so a failed build forgets what it read. A new table of contents stands on every page: all are written anew,
+# as they are when a static file changed, since Sphinx copies those only beside a page that it writes.
 _build/.whole: $(PAGES)
-	@rm -f $@ $(if $(filter _toc.yml _config.yml,$?),&& rm -rf _build/.doctrees)
+	@rm -f $@ $(if $(filter _toc.yml _config.yml book/_static/%,$?),&& rm -rf _build/.doctrees)
 	$(BIN)/jupyter-book build . --path-output . -W -n --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
 
@@ -49,7 +50,7 @@ edition: $(VENV)/.user  ## add one to the book: NAME=... MODELS="small large" BE
 	@$(MAKE) --no-print-directory book
 
 clean:  ## remove built pages and executed notebooks; recorded traces stay
-	rm -rf _build
+	rm -rf _build book/_static/explorer
 	rm -f book/editions/*/*.ipynb
 
 distclean: clean  ## remove the environment too

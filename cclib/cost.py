@@ -210,16 +210,15 @@ def dollars(result: Cascade, prices: Prices | None = None, accounting: str = "pa
     table = read_prices(prices)
     per_question, missing = [], []
     for trace in result.stages:
-        names = [trace.model.lower(), slug(trace.model), slug(trace.model).removeprefix("openai-")]
-        name = next((n for n in names if n in table.index), None)
-        if name is None:
+        price = price_of(trace.model, table)
+        if price is None:
             missing.append(
                 f"{trace.model}: no price; give prices={{{slug(trace.model)!r}: (input, output)}} "
                 "in dollars a million tokens, or a CSV"
             )
         if trace.prompt_tokens is None or trace.output_tokens is None:
             missing.append(f"{trace.model}: tokens are not recorded; add prompt_tokens and output_tokens")
-        price_in, price_out = (np.nan, np.nan) if name is None else table.loc[name].iloc[:2].astype(float)
+        price_in, price_out = price or (np.nan, np.nan)
         spent = _tokens_of(trace, "input") * price_in + _tokens_of(trace, "output") * price_out
         per_question.append(spent / 1e6)
     return _cost("USD", result, per_question, accounting, missing)
@@ -251,6 +250,16 @@ def read_prices(prices: Prices | None = None) -> pd.DataFrame:
     if not (np.isfinite(values) & (values >= 0)).all() or table.index.has_duplicates:
         raise ValueError("prices must be numbers >= 0, in dollars a million tokens, one row a model")
     return table
+
+
+def price_of(model: str, table: pd.DataFrame) -> tuple[float, float] | None:
+    """A model's dollars a million input and output tokens in a table of `read_prices`; None if not listed."""
+    names = [model.lower(), slug(model), slug(model).removeprefix("openai-")]
+    name = next((n for n in names if n in table.index), None)
+    if name is None:
+        return None
+    price_in, price_out = table.loc[name].iloc[:2].astype(float)
+    return float(price_in), float(price_out)
 
 
 def stage_sizes(stages: Sequence[Trace]) -> list[float]:
