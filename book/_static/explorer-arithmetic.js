@@ -27,13 +27,16 @@ window.cascadeArithmetic = (() => {
     return { n: edition.n, subjects: edition.subjects, subject: edition.subject, stages, pass };
   }
 
-  // (n,) the stage that answers each question. pik[i] is null where P(IK) is left out.
+  // Whether a stage that is not the last answers a question that reaches it; pik is null where it is left out
+  const keeps = (stage, q, pt, pik) => stage.p_t[q] >= pt && (pik === null || stage.p_ik[q] >= pik);
+
+  // (n,) the stage that answers each question
   function answering({ n, stages }, pt, pik) {
     const last = stages.length - 1;
     const stage = new Uint8Array(n);
     for (let q = 0; q < n; q++) {
       let i = 0;
-      while (i < last && !(stages[i].p_t[q] >= pt[i] && (pik[i] === null || stages[i].p_ik[q] >= pik[i]))) i++;
+      while (i < last && !keeps(stages[i], q, pt[i], pik[i])) i++;
       stage[q] = i;
     }
     return stage;
@@ -115,25 +118,25 @@ window.cascadeArithmetic = (() => {
   // Accuracy and compute, as a share of the last stage's, at every pair of thresholds, the same at all stages;
   // P(IK) is left out, or read at the stages that have it.
   function grid(chain) {
-    const { n, stages } = chain;
-    const inner = stages.slice(0, -1);
-    const reference = sum(chain.pass[stages.length - 1]);
+    const { n, stages, pass } = chain;
+    const last = stages.length - 1;
+    const reference = sum(pass[last]);
     const levels = Array.from({ length: STEPS + 1 }, (_, i) => i / STEPS);
-    const piks = inner.some(s => s.p_ik) ? [null, ...levels.slice(1)] : [null];
+    const piks = stages.slice(0, last).some(s => s.p_ik) ? [null, ...levels.slice(1)] : [null];
     const points = [];
     for (const pik of piks) {
-      const thresholds = inner.map(s => (s.p_ik ? pik : null));
-      const reading = withReading(chain, thresholds);
+      const own = stages.slice(0, last).map(s => (s.p_ik ? pik : null));
+      const reading = withReading(chain, own);
       for (const pt of levels) {
-        const stage = answering(chain, inner.map(() => pt), thresholds);
-        let right = 0;
-        for (let q = 0; q < n; q++) right += stages[stage[q]].correct[q];
-        points.push({
-          pt, pik,
-          accuracy: right / n,
-          paper: sum(charge(stage, chain.pass, false)) / reference,
-          everyPass: sum(charge(stage, reading, true)) / reference,
-        });
+        let [right, paper, everyPass] = [0, 0, 0];
+        for (let q = 0; q < n; q++) {
+          let i = 0;
+          for (; i < last && !keeps(stages[i], q, pt, own[i]); i++) everyPass += reading[i][q];
+          everyPass += reading[i][q];
+          paper += pass[i][q];
+          right += stages[i].correct[q];
+        }
+        points.push({ pt, pik, accuracy: right / n, paper: paper / reference, everyPass: everyPass / reference });
       }
     }
     return points;

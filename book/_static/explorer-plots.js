@@ -28,8 +28,14 @@ window.cascadePlots = (() => {
 
   const place = ({ cost, accuracy }) => ({ x: [100 * cost], y: [100 * accuracy] });
 
-  // points: of the frontier, with pt and pik; alone, current and paper: {name, cost, accuracy}
-  function frontier(div, { points, alone, current, paper }) {
+  // From the least to the greatest of some shares, in per cent, with room for markers at both ends
+  function range(shares, from = Math.min(...shares)) {
+    const [low, high] = [100 * from, 100 * Math.max(...shares)];
+    return [low === 0 ? 0 : low - 0.06 * (high - low), high + 0.06 * (high - low)];
+  }
+
+  // points: of the frontier, with pt and pik; alone, current and paper: {name, cost, accuracy}; all: of the grid
+  function frontier(div, { points, alone, current, paper, all }) {
     const text = getComputedStyle(document.documentElement).getPropertyValue("--pst-color-text-base").trim();
     const hover = "compute %{x:.1f} %, accuracy %{y:.1f} %<extra></extra>";
     const ends = [alone[0], alone[alone.length - 1]];
@@ -43,7 +49,7 @@ window.cascadePlots = (() => {
         hoverinfo: "skip" },
       { name: "a model alone", x: xs(alone), y: ys(alone), mode: "markers+text", text: alone.map(m => m.name),
         marker: { symbol: "square", size: 9, color: text }, cliponaxis: false, hovertemplate: `%{text}<br>${hover}`,
-        textposition: alone.map((m, i) => (i === 0 ? "top right" : "bottom left")) },
+        textposition: alone.map((m, i) => (i === 0 ? "bottom right" : i === alone.length - 1 ? "bottom center" : "middle left")) },
       { name: "the paper's thresholds", ...place(paper), mode: "markers", hovertemplate: hover,
         marker: { symbol: "circle-open", size: 13, color: COLOURS[5], line: { width: 2 } } },
       { name: "this setting", ...place(current), mode: "markers", hovertemplate: hover,
@@ -52,14 +58,17 @@ window.cascadePlots = (() => {
     return Plotly.react(div, traces, layout(div, {
       height: 430,
       margin: { l: 10, r: 20, t: 10, b: 10 },
-      xaxis: { ...percent, title: { text: "compute, % of the last model alone" }, rangemode: "tozero" },
-      yaxis: { ...percent, title: { text: narrow(div) ? "accuracy" : "accuracy, % of the test questions" } },
+      xaxis: { ...percent, title: { text: narrow(div) ? "compute, % of the last model" : "compute, % of the last model alone" },
+        range: range([...all, ...alone].map(p => p.cost), 0) },
+      yaxis: { ...percent, title: { text: narrow(div) ? "accuracy" : "accuracy, % of the test questions" },
+        range: range([...all, ...alone].map(p => p.accuracy)) },
     }), CONFIG);
   }
 
   function moveTo(div, current) {
     const { x, y } = place(current);
-    return Plotly.restyle(div, { x: [x], y: [y] }, [CURRENT]);
+    const still = { frame: { duration: 0, redraw: false }, transition: { duration: 0 }, mode: "immediate" };
+    return Plotly.animate(div, { data: [{ x, y }], traces: [CURRENT] }, still); // a tenth of a restyle's time
   }
 
   // (subjects x k x 2) counts as one row of bars a stage and outcome, in per cent of each subject's questions
@@ -90,9 +99,10 @@ window.cascadePlots = (() => {
     return Plotly.react(div, traces, layout(div, {
       barmode: "stack", bargap: 0.25, hovermode: "closest",
       height: 110 + 18 * subjects.length + (small ? 24 * k : 0),
-      margin: { l: 10, r: 20, t: 10, b: 10 },
+      margin: { l: 10, r: 30, t: 10, b: 10 },
       legend: { orientation: "h", y: 1, yanchor: "bottom", x: small ? -0.6 : 0, traceorder: "normal" },
-      xaxis: { ...percent, range: [0, 100], title: { text: "share of the subject's questions" } },
+      xaxis: { ...percent, range: [0, 100], tickvals: [0, 25, 50, 75, 100],
+        title: { text: small ? "share of questions" : "share of the subject's questions" } },
       yaxis: { autorange: "reversed", tickfont: { size: small ? 10 : 12 }, dtick: 1, showgrid: false },
     }), CONFIG);
   }

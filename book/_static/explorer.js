@@ -3,8 +3,8 @@
 (() => {
   const { read, chainOf, evaluate, grid, frontier } = window.cascadeArithmetic;
   const plots = window.cascadePlots;
+  const { make, percent, signed, ...show } = window.cascadeNumbers;
   const part = id => document.getElementById(`explorer-${id}`);
-  const MINUS = "\u2212";
   const NAMES = { pt: "P(T)", pik: "P(IK)" };
 
   // What the reader has set. pik[i] is kept while reads[i] is false; prices are by model.
@@ -14,25 +14,6 @@
   const shared = (window.cascadeExplorer = {}); // what the tests read
 
   // ---- small things ----------------------------------------------------------------------------------
-
-  function make(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (value !== false && value !== null) made.setAttribute(key, value === true ? "" : value);
-    }
-    made.append(...children);
-    return made;
-  }
-
-  const row = (heading, ...cells) =>
-    make("tr", {}, make("th", { scope: "row" }, heading), ...cells.map(c => make("td", {}, String(c))));
-  const head = (...cells) => make("thead", {}, make("tr", {}, ...cells.map(c => make("th", { scope: "col" }, c))));
-  const fixed = (value, digits) => value.toFixed(digits).replace("-", MINUS);
-  const known = (value, text) => (Number.isNaN(value) ? "not known" : text(value));
-  const percent = value => known(value, v => `${fixed(100 * v, 1)} %`);
-  const signed = (value, digits) => known(value, v => (v > 0 ? "+" : "") + fixed(v, digits));
-  const count = value => value.toLocaleString("en");
-  const money = value => known(value, v => `$${v.toPrecision(3)}`);
 
   function later(call, milliseconds) {
     let timer;
@@ -50,6 +31,7 @@
   // ---- the setting and its link ----------------------------------------------------------------------
 
   const thresholds = () => setting.pik.map((value, i) => (setting.reads[i] ? value : null));
+  const models = () => current.stages.map(s => s.model);
   const prices = () => current.stages.map(s => setting.prices.get(s.model) || s.price);
 
   function link() {
@@ -206,63 +188,29 @@
 
   function update() {
     numbers = evaluate(current, setting.pt, thresholds(), prices());
-    shared.numbers = { ...numbers, models: current.stages.map(s => s.model), link: link() };
-    const { accuracy, reference, interval, drop, compute } = numbers;
-    const item = (name, value, more) => [make("dt", {}, name), make("dd", {}, value, make("span", {}, more))];
-    const rows = [
-      ["Accuracy", percent(accuracy), `95 %: ${fixed(100 * interval[0], 1)} to ${fixed(100 * interval[1], 1)} %`],
-      ["Performance drop (PD)", `${signed(drop.absolute, 2)} points`, `relative: ${signed(drop.relative, 2)} %`],
-      ["Compute, every pass", percent(1 - compute.everyPass.reduced), `Eq. 6: ${percent(1 - compute.paper.reduced)}`],
-      ["Last model alone", percent(reference), `${count(numbers.n)} questions`],
-    ];
-    part("headline").replaceChildren(...rows.map(r => make("div", {}, ...item(...r))));
-    drawTables();
+    shared.numbers = { ...numbers, models: models(), link: link() };
+    show.headline(part("headline"), numbers);
+    show.stages(part("counts"), numbers, models());
+    show.costs(part("costs"), numbers);
+    part("missing").replaceChildren(...missing().map(text => make("li", {}, text)));
     part("link").setAttribute("href", link());
     if (part("subjects").open) drawSubjects();
     requestFigures();
     announce();
   }
 
-  function drawTables() {
-    const { counts, passes, right, n, compute, dollars } = numbers;
-    const share = (a, b) => (b ? percent(a / b) : "–");
-    part("counts").replaceChildren(
-      make("caption", {}, "What each stage did"),
-      head("stage", "asked", "answered", "share of all", "right of these"),
-      make("tbody", {}, ...current.stages.map((s, i) =>
-        row(s.model, count(passes[i]), count(counts[i]), share(counts[i], n), share(right[i], counts[i])))),
-    );
-    const both = (heading, value, costs) => row(heading, value(costs.paper), value(costs.everyPass));
-    part("costs").replaceChildren(
-      make("caption", {}, "What it costs"),
-      head("", "answering stage only (Eq. 6)", "every pass, P(IK) read"),
-      make("tbody", {},
-        both("compute, of the last model alone", c => percent(1 - c.reduced), compute),
-        both("compute saved", c => percent(c.reduced), compute),
-        both("dollars", c => money(c.total), dollars),
-        both("dollars for the last model alone", c => money(c.reference), dollars),
-        both("dollars saved", c => percent(c.reduced), dollars)),
-    );
-    part("missing").replaceChildren(...missing().map(text => make("li", {}, text)));
-  }
-
   function missing() {
-    const told = [];
-    current.stages.forEach((s, i) => {
-      if (setting.chain.sizes[i] === null) told.push(`${s.model}: its size was not recorded, so compute is not known.`);
-      if (!s.prompt_tokens || !s.output_tokens) told.push(`${s.model}: tokens were not recorded, so dollars are not known.`);
-      else if (!prices()[i]) told.push(`${s.model}: no listed price, so dollars are not known; type one below.`);
-    });
-    return told;
+    const without = has => current.stages.filter((s, i) => !has(s, i)).map(s => s.model).join(", ");
+    const told = [
+      [without((_, i) => setting.chain.sizes[i] !== null), "sizes were not recorded, so compute is not known."],
+      [without(s => s.prompt_tokens && s.output_tokens), "tokens were not recorded, so dollars are not known."],
+      [without((_, i) => prices()[i]), "no listed price, so dollars are not known; type prices below."],
+    ];
+    return told.filter(([who]) => who).map(([who, what]) => `${who}: ${what}`);
   }
 
   function drawSubjects() {
-    const models = current.stages.map(s => s.model);
-    const width = 2 * models.length;
-    const names = models.flatMap(m => [`${m}, right`, `${m}, wrong`]);
-    const rows = current.subjects.map((subject, s) =>
-      row(subject.replaceAll("_", " "), ...numbers.fate.subarray(s * width, (s + 1) * width)));
-    part("subjects").querySelector("table").replaceChildren(head("subject", ...names), make("tbody", {}, ...rows));
+    show.subjects(part("subjects").querySelector("table"), numbers, current.subjects, models());
   }
 
   // ---- figures, and what may wait --------------------------------------------------------------------
@@ -279,7 +227,8 @@
     part("frontier").hidden = !computable;
     if (computable) {
       current.grid ||= grid(current);
-      const points = frontier(current.grid, accounting).map(p => ({ ...p, cost: p[accounting] }));
+      const costed = p => ({ ...p, cost: p[accounting] });
+      const points = frontier(current.grid, accounting).map(costed);
       const inner = current.stages.slice(0, -1);
       const { pt, pik } = setting.edition.paper;
       const paper = evaluate(current, inner.map(() => pt), inner.map(s => (s.p_ik ? pik : null)), prices());
@@ -288,26 +237,34 @@
         accuracy: s.correct.reduce((a, b) => a + b, 0) / current.n,
       }));
       shared.frontier = points;
-      plots.frontier(part("frontier"), { points, alone, paper: point(paper), current: point() });
+      plots.frontier(part("frontier"), {
+        points, alone, paper: point(paper), current: point(), all: current.grid.map(costed),
+      });
     }
-    const models = current.stages.map(s => s.model);
-    plots.fate(part("fate"), { fate: numbers.fate, subjects: current.subjects, models });
+    plots.fate(part("fate"), { fate: numbers.fate, subjects: current.subjects, models: models() });
     drawn = current;
     describe();
   }
 
   let drawn = null; // the chain that the figures show
-  let requested = false;
+  let [moving, barring] = [false, false];
   function requestFigures() {
-    if (requested || drawn !== current) return;
-    requested = true;
-    requestAnimationFrame(() => {
-      requested = false;
-      if (drawn !== current) return;
-      if (!part("frontier").hidden) plots.moveTo(part("frontier"), point());
-      plots.refate(part("fate"), numbers.fate, current.subjects, current.stages.length);
-      describe();
-    });
+    if (drawn !== current) return; // they are about to be drawn anew
+    if (!moving) {
+      moving = true;
+      requestAnimationFrame(() => {
+        moving = false;
+        if (drawn === current && !part("frontier").hidden) plots.moveTo(part("frontier"), point());
+        describe();
+      });
+    }
+    if (!barring) {
+      barring = true; // bars take the longest, so they follow in steps
+      setTimeout(() => {
+        barring = false;
+        if (drawn === current) plots.refate(part("fate"), numbers.fate, current.subjects, models().length);
+      }, 60);
+    }
   }
 
   function describe() {
@@ -317,8 +274,9 @@
       "thresholds for all stages reaches at no more compute." : "No pair of thresholds for all stages costs so little.";
     const known = part("frontier").hidden ? "Compute is not known for this chain, so there is nothing to draw."
       : `This setting is right on ${percent(accuracy)} of the questions for ${percent(cost)} of the compute; ${best}`;
-    const stays = `${percent(numbers.counts[0] / numbers.n)} of the questions stay with ${current.stages[0].model}, ` +
-      `and it is right on ${percent(numbers.right[0] / (numbers.counts[0] || NaN))} of them.`;
+    const [kept, first] = [numbers.counts[0], current.stages[0].model];
+    const stays = kept ? `${percent(kept / numbers.n)} of the questions stay with ${first}, and it is right on ` +
+      `${percent(numbers.right[0] / kept)} of them.` : `No question stays with ${first}.`;
     for (const [id, text] of [["frontier", known], ["fate", stays]]) {
       part(`${id}-caption`).textContent = text;
       part(id).setAttribute("aria-label", text);
