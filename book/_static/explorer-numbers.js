@@ -66,5 +66,27 @@ window.cascadeNumbers = (() => {
     element.replaceChildren(...table("Questions by who answered them, and how", heads, rows));
   }
 
-  return { make, percent, signed, headline, stages, costs, subjects };
+  function missing(element, stages, sizes, prices) {
+    const without = has => stages.filter((s, i) => !has(s, i)).map(s => s.model).join(", ");
+    const told = [
+      [without((_, i) => sizes[i] !== null), "sizes were not recorded, so compute is not known."],
+      [without(s => s.prompt_tokens && s.output_tokens), "tokens were not recorded, so dollars are not known."],
+      [without((_, i) => prices[i]), "no listed price, so dollars are not known; type prices below."],
+    ];
+    const lines = told.filter(([who]) => who).map(([who, what]) => make("li", {}, `${who}: ${what}`));
+    element.replaceChildren(...lines);
+  }
+
+  function besideFrontier({ cost, accuracy }, best) {
+    return `This setting is right on ${percent(accuracy)} of the questions for ${percent(cost)} of the compute; ` +
+      (best ? `${percent(best.accuracy)} is the best that one pair of thresholds for all stages reaches at no more compute.`
+        : "no pair of thresholds for all stages costs so little.");
+  }
+
+  function staying({ counts, right, n }, model) {
+    return counts[0] ? `${percent(counts[0] / n)} of the questions stay with ${model}, and it is right on ` +
+      `${percent(right[0] / counts[0])} of them.` : `No question stays with ${model}.`;
+  }
+
+  return { make, percent, signed, headline, stages, costs, subjects, missing, besideFrontier, staying };
 })();

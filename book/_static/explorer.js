@@ -192,21 +192,11 @@
     show.headline(part("headline"), numbers);
     show.stages(part("counts"), numbers, models());
     show.costs(part("costs"), numbers);
-    part("missing").replaceChildren(...missing().map(text => make("li", {}, text)));
+    show.missing(part("missing"), current.stages, setting.chain.sizes, prices());
     part("link").setAttribute("href", link());
     if (part("subjects").open) drawSubjects();
     requestFigures();
     announce();
-  }
-
-  function missing() {
-    const without = has => current.stages.filter((s, i) => !has(s, i)).map(s => s.model).join(", ");
-    const told = [
-      [without((_, i) => setting.chain.sizes[i] !== null), "sizes were not recorded, so compute is not known."],
-      [without(s => s.prompt_tokens && s.output_tokens), "tokens were not recorded, so dollars are not known."],
-      [without((_, i) => prices()[i]), "no listed price, so dollars are not known; type prices below."],
-    ];
-    return told.filter(([who]) => who).map(([who, what]) => `${who}: ${what}`);
   }
 
   function drawSubjects() {
@@ -268,15 +258,10 @@
   }
 
   function describe() {
-    const { cost, accuracy } = point();
-    const cheaper = (shared.frontier || []).filter(p => p.cost <= cost + 1e-12);
-    const best = cheaper.length ? `${percent(cheaper[cheaper.length - 1].accuracy)} is the best that one pair of ` +
-      "thresholds for all stages reaches at no more compute." : "No pair of thresholds for all stages costs so little.";
+    const cheaper = (shared.frontier || []).filter(p => p.cost <= point().cost + 1e-12);
     const known = part("frontier").hidden ? "Compute is not known for this chain, so there is nothing to draw."
-      : `This setting is right on ${percent(accuracy)} of the questions for ${percent(cost)} of the compute; ${best}`;
-    const [kept, first] = [numbers.counts[0], current.stages[0].model];
-    const stays = kept ? `${percent(kept / numbers.n)} of the questions stay with ${first}, and it is right on ` +
-      `${percent(numbers.right[0] / kept)} of them.` : `No question stays with ${first}.`;
+      : show.besideFrontier(point(), cheaper[cheaper.length - 1]);
+    const stays = show.staying(numbers, models()[0]);
     for (const [id, text] of [["frontier", known], ["fate", stays]]) {
       part(`${id}-caption`).textContent = text;
       part(id).setAttribute("aria-label", text);
