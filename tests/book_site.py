@@ -28,6 +28,7 @@ QUIET = (
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}
 MADE = "made-up"
+SETTLED = "document.getAnimations().every(a => a.playState !== 'running')"  # colours change in steps
 
 
 @dataclass
@@ -71,6 +72,13 @@ def build(root: Path) -> Site:
     done = subprocess.run(build, capture_output=True, text=True)
     assert (root / "_build/html/book/explorer.html").exists(), done.stderr[-2000:]
     return Site(root / "_build" / "html", book)
+
+
+def context(browser, **options):
+    """A fresh browser session at desktop width in the light theme, patient on busy machines."""
+    opened = browser.new_context(viewport=DESKTOP, color_scheme="light", **options)
+    opened.set_default_timeout(120_000)
+    return opened
 
 
 def write_edition(root, name, parameters, traces):

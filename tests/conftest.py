@@ -150,6 +150,6 @@ def browser(chromium):
 
 @pytest.fixture
 def page(browser):
-    context = browser.new_context(viewport=book_site.DESKTOP, color_scheme="light")
+    context = book_site.context(browser)
     yield context.new_page()
     context.close()

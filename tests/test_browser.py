@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from book_site import DESKTOP, PHONE
+from book_site import PHONE, SETTLED, context
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one worker builds the pages once
 
@@ -36,10 +36,10 @@ AXE = {"resultTypes": ["violations"], "preload": False}  # a page from the disk 
 def visits(site, browser) -> dict[str, Visit]:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     seen = {}
-    context = browser.new_context(viewport=DESKTOP, color_scheme="light")
+    session = context(browser)
     for path in site.pages():
         visit = seen[path.relative_to(site.html).as_posix()] = Visit()
-        page = context.new_page()
+        page = session.new_page()
         page.on("request", lambda r, v=visit: v.outside.add(r.url) if is_outside(r.url) else None)
         page.on("pageerror", lambda e, v=visit: v.errors.append(str(e)))
         page.on("console", lambda m, v=visit: v.errors.append(m.text) if m.type == "error" else None)
@@ -49,16 +49,16 @@ def visits(site, browser) -> dict[str, Visit]:
         visit.headings = page.evaluate(HEADINGS)
         for theme in ("light", "dark"):
             page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-            page.wait_for_timeout(300)  # colours change in steps
+            page.wait_for_function(SETTLED)
             for found in axe.run(page, options=AXE).response["violations"]:
                 if found["impact"] in ("serious", "critical"):
                     where = "; ".join(" ".join(map(str, n["target"])) for n in found["nodes"][:3])
                     visit.violations.add(f"{found['id']}, {theme}: {len(found['nodes'])} x, as {where}")
         page.set_viewport_size(PHONE)
-        page.wait_for_timeout(100)
+        page.wait_for_function(f"window.innerWidth === {PHONE['width']}")
         visit.overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         page.close()
-    context.close()
+    session.close()
     assert len(seen) > 3
     return seen
 

@@ -5,12 +5,16 @@ import random
 import numpy as np
 import pytest
 import yaml
-from book_site import MADE
+from book_site import MADE, SETTLED, context
 
 import cclib
 from cclib import cost, stats
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one worker builds the pages once
+
+FOLLOWED = """(bars => bars.every((bar, c) => bar.customdata.every(
+    ([count], subject) => count === cascadeExplorer.numbers.fate[subject * bars.length + c])
+))(document.querySelector('#explorer-fate').data)"""
 
 
 def open_explorer(page, site, setting=""):
@@ -66,11 +70,11 @@ def close(value):
 @pytest.fixture(scope="module")
 def opened(browser, site):
     """A page that goes from setting to setting."""
-    context = browser.new_context()
-    page = context.new_page()
+    session = context(browser)
+    page = session.new_page()
     open_explorer(page, site)
     yield page
-    context.close()
+    session.close()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -127,8 +131,8 @@ def test_the_frontier_is_what_no_pair_of_thresholds_beats(site, page, accounting
 def test_the_figures_follow_a_slider(site, page):
     open_explorer(page, site, plain_setting(site)[0])
     page.locator("#explorer-pt-0").fill("0.31")
-    page.wait_for_timeout(500)
     shown = numbers(page)
+    page.wait_for_function(FOLLOWED)
     point = page.evaluate("(({x, y}) => [x[0], y[0]])(document.querySelector('#explorer-frontier').data[4])")
     assert point == close([100 * (1 - shown["compute"]["everyPass"]["reduced"]), 100 * shown["accuracy"]])
     bars = page.evaluate(
@@ -157,14 +161,15 @@ def test_a_link_restores_a_setting_and_reset_the_papers(site, page, browser):
     page.locator("#explorer-pt-0-exact").fill("0.123")
     page.locator("#explorer-reads-0").uncheck()
     there = page.get_attribute("#explorer-link", "href")
-    other = browser.new_page()
+    session = context(browser)
+    other = session.new_page()
     open_explorer(other, site, there)
     assert numbers(other)["link"] == there and "pt=0.123" in there and "pik=off" in there
     assert numbers(other)["accuracy"] == numbers(page)["accuracy"]
     other.click("#explorer-reset")
     members = other.evaluate("cascadeExplorer.numbers.models.length") - 1
     assert f"pt={','.join(['0.9'] * members)}&" in numbers(other)["link"]
-    other.close()
+    session.close()
 
 
 def test_a_bad_link_falls_back_to_the_papers_thresholds(site, page):
@@ -196,11 +201,11 @@ def test_typed_prices_give_dollars(site, page):
 
 
 def test_without_javascript_the_page_says_so(site, browser):
-    context = browser.new_context(java_script_enabled=False)
-    blind = context.new_page()
+    session = context(browser, java_script_enabled=False)
+    blind = session.new_page()
     blind.goto((site.html / "book" / "explorer.html").as_uri())
     assert "needs JavaScript" in blind.inner_text("main")
-    context.close()
+    session.close()
 
 
 def test_the_theme_switch_reaches_page_and_figures(site, page):
@@ -213,6 +218,6 @@ def test_the_theme_switch_reaches_page_and_figures(site, page):
             document.querySelector('#explorer-fate').layout.font.color]""")
         )
         page.locator(".theme-switch-button:visible").first.click()
-        page.wait_for_timeout(300)
+        page.wait_for_function(SETTLED)
     assert len({tuple(c) for c in colours}) == 2 and {c[0] for c in colours} == {"light", "dark"}
     assert len({c[1] for c in colours}) == len({c[2] for c in colours}) == 2

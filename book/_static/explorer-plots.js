@@ -101,8 +101,8 @@ window.cascadePlots = (() => {
       height: 110 + 18 * subjects.length + (small ? 24 * k : 0),
       margin: { l: 10, r: 30, t: 10, b: 10 },
       legend: { orientation: "h", y: 1, yanchor: "bottom", x: small ? -0.6 : 0, traceorder: "normal" },
-      xaxis: { ...percent, range: [0, 100], tickvals: [0, 25, 50, 75, 100],
-        title: { text: small ? "share of questions" : "share of the subject's questions" } },
+      xaxis: { range: [0, 100], tickvals: [0, 25, 50, 75, 100], tickangle: 0,
+        title: { text: small ? "% of questions" : "% of the subject's questions" } },
       yaxis: { autorange: "reversed", tickfont: { size: small ? 10 : 12 }, dtick: 1, showgrid: false },
     }), CONFIG);
   }

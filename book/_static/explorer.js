@@ -293,6 +293,7 @@
     });
     part("subjects").addEventListener("toggle", () => part("subjects").open && drawSubjects());
     window.addEventListener("hashchange", () => fromAddress().has("edition") && open(fromAddress()));
+    window.addEventListener("resize", later(drawFigures, 200)); // narrow figures have shorter titles
     new MutationObserver(drawFigures).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     open(fromAddress());
   }
