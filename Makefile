@@ -5,15 +5,15 @@ VENV ?= .venv
 # Where torch comes from: the CPU build, which is small. For a GPU: make book TORCH_INDEX=.../whl/cu130
 # in a fresh environment. Where this index cannot be reached, pip goes on with the indexes it has.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 BIN := $(VENV)/bin
 TORCH = $(shell grep -oE '^torch==[0-9.]+' requirements.lock)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 HTML := _build/html/index.html
-PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_static/* book/editions/*.md book/editions/*/*.ipynb)
+PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_static/* book/_static/explorer/* book/editions/*.md book/editions/*/*.ipynb)
 
-.PHONY: book html test lab bench edition lock clean distclean help
+.PHONY: book html test check-pages lab bench edition lock clean distclean help
 .DEFAULT_GOAL := help
 
 book: $(VENV)/.user  ## environment, editions that are out of date, HTML at _build/html/index.html
@@ -24,9 +24,10 @@ book: $(VENV)/.user  ## environment, editions that are out of date, HTML at _bui
 html: _build/.whole  ## compile the pages only, warnings as errors
 
 # The stamp is written after a build without a warning. Sphinx warns about a page only when it reads it,
-# so a failed build forgets what it read. A new table of contents stands on every page: all are written anew.
+# so a failed build forgets what it read. A new table of contents stands on every page: all are written anew,
+# as they are when a static file changed, since Sphinx copies those only beside a page that it writes.
 _build/.whole: $(PAGES)
-	@rm -f $@ $(if $(filter _toc.yml _config.yml,$?),&& rm -rf _build/.doctrees)
+	@rm -f $@ $(if $(filter _toc.yml _config.yml book/_static/%,$?),&& rm -rf _build/.doctrees)
 	$(BIN)/jupyter-book build . --path-output . -W -n --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
 
@@ -34,6 +35,10 @@ test: $(VENV)/.dev  ## linter, formatter, pytest; PYTEST_ARGS="-n 2 -m 'not slow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check-pages: $(VENV)/.dev  ## the built book in an installed Chromium or Chrome: every page, and the explorer
+	@test -f $(HTML) || { echo "there is no book at $(HTML): make book"; exit 1; }
+	BOOK=_build/html $(BIN)/python -m pytest tests/test_browser.py tests/test_explorer.py
 
 lab: $(VENV)/.user  ## JupyterLab on the source notebooks
 	$(BIN)/jupyter lab notebooks
@@ -49,7 +54,7 @@ edition: $(VENV)/.user  ## add one to the book: NAME=... MODELS="small large" BE
 	@$(MAKE) --no-print-directory book
 
 clean:  ## remove built pages and executed notebooks; recorded traces stay
-	rm -rf _build
+	rm -rf _build book/_static/explorer
 	rm -f book/editions/*/*.ipynb
 
 distclean: clean  ## remove the environment too
@@ -91,4 +96,4 @@ lock:  ## resolve anew: requirements.lock, and requirements-dev.lock for what on
 		grep -vxF -f _build/lock/user.txt _build/lock/all.txt | $(TIDY); } > requirements-dev.lock
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r target what; do printf '%-10s %s\n' "$$target" "$$what"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS="$$(printf '\t')" read -r target what; do printf '%-12s %s\n' "$$target" "$$what"; done

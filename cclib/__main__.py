@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cclib import explorer
 from cclib.editions import FOLDER, Book, add_edition
 from cclib.traces import damaged_parts
 
@@ -29,11 +30,13 @@ def about() -> None:
 def build(
     names: Annotated[list[str] | None, typer.Argument(help="editions; all where none is named")] = None,
 ):
-    """Execute the notebooks that are out of date, refresh the prose of the others, write _toc.yml."""
+    """Execute the notebooks that are out of date, refresh the prose of the others, write _toc.yml
+    and the explorer's data."""
     book = Book()
     book.build(names or [], echo=typer.echo)
     _write(Path("_toc.yml"), book.toc())
     _write(FOLDER / "found.md", book.found())
+    explorer.write(book, names or [], echo=typer.echo)
 
 
 @editions.command()

@@ -31,7 +31,7 @@ PARAMETERS = (
 )  # fmt: skip
 KEYS = {"title", "parameters", "notebooks", "traces"}
 FOLDER = Path("book") / "editions"
-MACHINERY = {"__main__.py", "editions.py", "pages.py"}  # cannot change a number
+MACHINERY = {"__main__.py", "editions.py", "explorer.py", "pages.py"}  # cannot change a number
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Book:
         return {k: v for k, v in given.items() if k in parameter_names(self.sources[stem], stem)}
 
     @cached_property
-    def _package_digest(self) -> str:
+    def package_digest(self) -> str:
         files = (p for p in self.package.rglob("*") if "__pycache__" not in p.parts)
         return digest(p for p in files if p.name not in MACHINERY)
 
@@ -103,7 +103,7 @@ class Book:
         depends = {
             "code": [c.source for c in self.sources[stem].cells if c.cell_type == "code"],
             "parameters": self.parameters(edition, stem),
-            "package": self._package_digest,
+            "package": self.package_digest,
             "traces": digest((self.root / edition.traces).rglob("*")) if edition.traces else None,
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,9 @@
 """Small real things that many tests share: questions, and models of the supported shapes."""
 
+import shutil
 from pathlib import Path
 
+import book_site
 import numpy as np
 import pytest
 
@@ -119,3 +121,35 @@ def make_trace(model: str = "small", n: int = 200, seed: int = 0, skill: float =
         }
     )
     return Trace(table, {"model": model, **provenance})
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of an installed browser."""
+    pytest.importorskip("playwright", reason="playwright is not installed; make test installs it")
+    found = next(filter(None, map(shutil.which, book_site.BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser is installed; looked for {', '.join(book_site.BROWSERS)}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def site(chromium, tmp_path_factory):  # asks for the browser first: without one, nothing is built
+    return book_site.build(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")  # not the session: its event loop would stand in the way of other tests'
+def browser(chromium):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=book_site.QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = book_site.context(browser)
+    yield context.new_page()
+    context.close()

@@ -1,0 +1,111 @@
+"""What every page of the book owes its readers, in a real browser, opened from the disk.
+
+`make check-pages` runs this on the book in _build/html, `make test` on the prose pages (see book_site.py).
+"""
+
+from dataclasses import dataclass, field
+
+import pytest
+from book_site import PHONE, SETTLED, context
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one worker builds the pages once
+
+# ---- every page --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Visit:
+    """What a browser saw on a page, in light and dark, at desktop and phone width."""
+
+    outside: set[str] = field(default_factory=set)  # addresses asked of other hosts
+    errors: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)  # images without alternative text
+    headings: list[int] = field(default_factory=list)
+    overflow: int = 0  # pixels by which the body is wider than a phone
+    violations: set[str] = field(default_factory=set)  # of axe's rules, serious or critical
+
+
+IMAGES = """[...document.querySelectorAll("main img, main figure [role='img']")]
+    .filter(e => !(e.getAttribute("alt") || e.getAttribute("aria-label")))
+    .map(e => e.outerHTML.slice(0, 200))"""
+HEADINGS = "[...document.querySelectorAll('main :is(h1, h2, h3, h4, h5, h6)')].map(e => Number(e.tagName[1]))"
+AXE = {"resultTypes": ["violations"], "preload": False}  # a page from the disk may not read its style sheets
+
+
+@pytest.fixture(scope="module")
+def visits(site, browser) -> dict[str, Visit]:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    seen = {}
+    session = context(browser)
+    for path in site.pages():
+        visit = seen[path.relative_to(site.html).as_posix()] = Visit()
+        page = session.new_page()
+        page.on("request", lambda r, v=visit: v.outside.add(r.url) if is_outside(r.url) else None)
+        page.on("pageerror", lambda e, v=visit: v.errors.append(str(e)))
+        page.on("console", lambda m, v=visit: v.errors.append(m.text) if m.type == "error" else None)
+        page.goto(path.as_uri(), wait_until="load")
+        page.wait_for_timeout(300)  # scripts that start after loading
+        visit.silent = page.evaluate(IMAGES)
+        visit.headings = page.evaluate(HEADINGS)
+        for theme in ("light", "dark"):
+            page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+            page.wait_for_function(SETTLED)
+            for found in axe.run(page, options=AXE).response["violations"]:
+                if found["impact"] in ("serious", "critical"):
+                    where = "; ".join(" ".join(map(str, n["target"])) for n in found["nodes"][:3])
+                    visit.violations.add(f"{found['id']}, {theme}: {len(found['nodes'])} x, as {where}")
+        page.set_viewport_size(PHONE)
+        page.wait_for_function(f"window.innerWidth === {PHONE['width']}")
+        visit.overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        page.close()
+    session.close()
+    assert len(seen) > 3
+    return seen
+
+
+def is_outside(address: str) -> bool:
+    return not address.startswith(("file:", "data:", "blob:"))
+
+
+def told(findings: dict[str, object]) -> str:
+    return "\n".join(f"{page}: {found}" for page, found in findings.items())
+
+
+def test_no_page_asks_another_host(visits):
+    found = {name: v.outside for name, v in visits.items() if v.outside}
+    assert not found, told(found)
+
+
+def test_no_page_has_an_error_on_its_console(visits):
+    found = {name: v.errors for name, v in visits.items() if v.errors}
+    assert not found, told(found)
+
+
+def test_every_figure_has_alternative_text(visits):
+    found = {name: v.silent for name, v in visits.items() if v.silent}
+    assert not found, told(found)
+
+
+def test_headings_descend_by_one(visits):
+    def jumps(levels):
+        return [(a, b) for a, b in zip([0, *levels], levels) if b > a + 1]
+
+    found = {name: jumps(v.headings) for name, v in visits.items() if jumps(v.headings)}
+    assert not found, told(found)
+
+
+def test_no_page_is_wider_than_a_phone(visits):
+    found = {name: f"{v.overflow} pixels" for name, v in visits.items() if v.overflow > 0}
+    assert not found, told(found)
+
+
+def test_axe_finds_nothing_serious(visits):
+    found = {name: v.violations for name, v in visits.items() if v.violations}
+    assert not found, told(found)
+
+
+def test_search_finds_the_explorer_from_the_disk(site, page):
+    page.goto(f"{(site.html / 'search.html').as_uri()}?q=explorer")
+    page.wait_for_selector("#search-results li a")
+    links = page.locator("#search-results li a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert any("explorer.html" in link for link in links)

@@ -1,0 +1,79 @@
+"""The data behind the cascade explorer: what a page from the disk loads is what cclib computes from."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from book_site import made_up_study, write_edition
+
+from cclib import cost, explorer
+from cclib.editions import FOLDER, Book
+from cclib.study import export_study
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A repository with the page and one edition of recorded traces."""
+    (tmp_path / "book").mkdir()
+    (tmp_path / explorer.PAGE).write_text("# Cascade explorer\n")
+    study = made_up_study()
+    export_study(study, tmp_path / FOLDER / "made" / "traces")
+    named = {"models": study.models, "benchmark": study.benchmark}
+    write_edition(tmp_path, "made", named, f"{FOLDER.as_posix()}/made/traces")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "code.py").write_text("x = 1")
+    return Book(tmp_path, package=tmp_path / "package")
+
+
+def quiet(_):
+    pass
+
+
+def decode(text):
+    return np.frombuffer(base64.b64decode(text), "<f8")
+
+
+def test_columns_reach_the_page_bit_for_bit():
+    study = made_up_study()
+    written = json.loads(json.dumps(explorer.data(study, "Made up"), allow_nan=False))
+    for trace, stage in zip(study.test, written["stages"]):
+        assert (decode(stage["p_t"]) == trace.p_t).all() and (decode(stage["correct"]) == trace.correct).all()
+        assert (decode(stage["prompt_tokens"]) == trace.prompt_tokens).all()
+    assert written["stages"][1]["p_ik"] is None and written["stages"][1]["probe"] is None
+    assert (decode(written["stages"][0]["probe"]) == cost.probe_cost(study.test[0])).all()
+    subjects = np.array(written["subjects"])[decode(written["subject"]).astype(int)]
+    assert (subjects == study.test[0].column("subject")).all()
+
+
+def test_a_chain_has_the_sizes_it_is_charged_for_or_none():
+    written = explorer.data(made_up_study(), "Made up")
+    sizes = {tuple(c["members"]): c["sizes"] for c in written["chains"]}
+    assert sizes[0, 1] == [12 * 28 * 3072**2, 12 * 32 * 4096**2]
+    assert sizes[2, 3][1] is None  # nobody knows
+    assert [s["price"] for s in written["stages"]] == [(0.08, 0.16), (0.1, 0.2), (0.6, 1.2), (2.5, 10.0)]
+
+
+def test_data_are_written_once_and_again_after_a_change(book):
+    assert [p.name for p in explorer.write(book, echo=quiet)] == ["made.js"]
+    assert explorer.write(book, echo=quiet) == []
+    (book.root / "package" / "code.py").write_text("x = 2")
+    assert len(explorer.write(Book(book.root, book.package), echo=quiet)) == 1
+    trace = next((book.root / FOLDER / "made" / "traces").rglob("provenance.json"))
+    trace.write_text(trace.read_text() + " ")
+    assert len(explorer.write(Book(book.root, book.package), echo=quiet)) == 1
+
+
+def test_the_list_names_the_editions_that_have_data(book):
+    explorer.write(book, echo=quiet)
+    folder = book.root / explorer.FOLDER
+    assert '"name": "made"' in (folder / "editions.js").read_text()
+    assert (folder / "plotly.min.js").stat().st_size > 1e6
+    (book.root / "editions" / "made.yml").unlink()
+    explorer.write(Book(book.root, book.package), echo=quiet)
+    assert "made" not in (folder / "editions.js").read_text() and not (folder / "made.js").exists()
+
+
+def test_a_book_without_the_page_gets_no_data(book):
+    (book.root / explorer.PAGE).unlink()
+    assert explorer.write(book, echo=quiet) == [] and not (book.root / explorer.FOLDER).exists()
