@@ -1,8 +1,8 @@
 """Language models: how they are named, found, loaded and described.
 
-A model is named by a hub id ("Qwen/Qwen3-4B"), a local folder, a GGUF file or an Atlas name
-("atlas-s"). A family names several models at once, smallest first. Torch and transformers are
-imported only when a model is loaded, so that replaying recorded traces needs neither.
+A model is named by a hub id ("Qwen/Qwen3-4B", or "Qwen/Qwen3-4B@<commit>" to pin it), a local folder, a
+GGUF file or an Atlas name ("atlas-s"). A family names several models at once, smallest first. Torch and
+transformers are imported only when a model is loaded, so that replaying recorded traces needs neither.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from cclib import prompts
+from cclib.names import HUB_ID, pinned, plain_name
 
 ATLAS = ("atlas-s", "atlas-m", "atlas-l")
+TRUST = {"pickle", "remote_code"}  # what can run code of a model's maker
 
 # Families of the paper (Appendix B) and smaller relatives, smallest first.
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -59,6 +61,8 @@ def expand_family(models: str | Sequence[str]) -> list[str]:
                 "or give a list of models, smallest first"
             )
         models = FAMILIES[models]
+    if not isinstance(models, Sequence) or not all(isinstance(m, str | Path) for m in models):
+        raise ValueError(f"models must be a family's name or a list of models' names, found {models!r}")
     names = [str(name) for name in models]
     if not names or len(set(map(slug, names))) < len(names):
         raise ValueError(f"models must be one or more different models, smallest first; found {names}")
@@ -66,8 +70,17 @@ def expand_family(models: str | Sequence[str]) -> list[str]:
 
 
 def slug(name: str | Path) -> str:
-    """The name of a model's folder of traces: the last part of its path or id, lower case."""
-    return Path(str(name).rstrip("/")).name.lower().removesuffix(".gguf").replace(":", "-")
+    """The name of a model's folder of traces: the last part of its path or id, lower case.
+
+    A pin is left out. What is fit for neither a file's name nor a page becomes a dash.
+    """
+    whole = str(name).rstrip("/")
+    if pin := pinned(whole):
+        whole = whole.removesuffix(f"@{pin}")
+    last = plain_name(Path(whole).name.lower().removesuffix(".gguf")).lstrip(".")
+    if not last:
+        raise ValueError(f"a model needs a name, found {str(name)!r}; give a hub id, a folder or a file")
+    return last
 
 
 @dataclass
@@ -80,6 +93,7 @@ class LanguageModel:
     device: str
     dtype: str
     checksum: str  # sha256 of the weights, or the hub's commit
+    revision: str | None = None  # as asked for: a hub commit, tag or branch
 
     @property
     def slug(self) -> str:
@@ -118,6 +132,7 @@ class LanguageModel:
         return {
             "model": self.name if not Path(self.name).exists() else Path(self.name).name,
             "checksum": self.checksum,
+            "revision": self.revision,
             "architecture": self.config.model_type,
             "parameters": self.parameters,
             "n_layers": self.n_layers,
@@ -162,6 +177,7 @@ def load_model(
     device: str | None = None,
     dtype: str = "auto",
     revision: str | None = None,
+    trust: Collection[str] = (),
 ) -> LanguageModel:
     """Load a model by hub id, local folder, GGUF file or Atlas name.
 
@@ -169,18 +185,26 @@ def load_model(
         device: a torch device, or "auto" to spread a large model over all GPUs; default: the GPU if
             there is one, else the CPU.
         dtype: a torch dtype's name; "auto" is float32 on a CPU and bfloat16 on a GPU.
-        revision: the hub commit or tag to pin.
+        revision: the hub commit or tag to pin; "owner/name@revision" does the same.
+        trust: what may run code of the model's maker, and is refused otherwise: "pickle" (weights that are
+            not safetensors or GGUF), "remote_code" (Python files beside the weights).
 
     Raises:
         FileNotFoundError: the file or folder is not there.
-        ValueError: the name is none of these, or the hub has no such model.
+        ValueError: the name is none of these, the hub has no such model, or it asks for trust.
     """
+    if not isinstance(name, str | Path):
+        raise ValueError(f"a model is named by a text or a path, found {type(name).__name__}")
+    unknown = set(trust) - TRUST if not isinstance(trust, str) else {trust}
+    if unknown:
+        raise ValueError(f"trust is a tuple of {' and '.join(sorted(TRUST))}, found {trust!r}")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # weights load in a moment; what takes long has a bar of its own
-    place, options = _locate(name, revision)
+    place, options = _locate(name, revision, trust)
+    options["trust_remote_code"] = "remote_code" in trust  # never left open: transformers would ask
     spread = device == "auto"
     if device is None or spread:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -199,6 +223,8 @@ def load_model(
             **options,
         )
     except (OSError, ValueError) as error:
+        if "trust_remote_code" in str(error):
+            raise _refused(name, "it comes with Python code of its own", "remote_code") from error
         raise ValueError(
             f"model {str(name)!r} could not be loaded: {str(error).splitlines()[0]} "
             "Give a hub id (and accept its licence there if it is gated), a folder with config.json, "
@@ -214,10 +240,20 @@ def load_model(
         device=device,
         dtype=dtype,
         checksum=_checksum(place, options, network),
+        revision=options.get("revision"),
     )
 
 
-def _locate(name: str | Path, revision: str | None) -> tuple[str, dict[str, Any]]:
+def _refused(name: str | Path, reason: str, trust: str) -> ValueError:
+    return ValueError(
+        f"model {str(name)!r} is refused: {reason}, which can do anything on this machine. If you trust its "
+        f"maker, ask by name: cclib.load_model(..., trust=({trust!r},))"
+    )
+
+
+def _locate(
+    name: str | Path, revision: str | None, trust: Collection[str] = ()
+) -> tuple[str, dict[str, Any]]:
     """Where transformers should load from, and with which options. Pickled weights are refused."""
     if name in ATLAS:
         from cclib import atlas
@@ -235,9 +271,18 @@ def _locate(name: str | Path, revision: str | None) -> tuple[str, dict[str, Any]
             raise ValueError(f"{path.name}: GGUF version {gguf_version}; convert it to version 2 or 3")
         return str(path.parent), {"gguf_file": path.name}
     if path.is_dir():
-        return str(path), {"use_safetensors": True}
-    if str(name).count("/") == 1 and not path.is_absolute() and not str(name).startswith("."):
-        return str(name), {"use_safetensors": True, "revision": revision}
+        if not any(path.glob("*.safetensors")) and any(path.glob("*.bin")) and "pickle" not in trust:
+            raise _refused(name, "its weights are pickled, not safetensors", "pickle")
+        return str(path), {"use_safetensors": None if "pickle" in trust else True}
+    if HUB_ID.fullmatch(str(name)):
+        pin = pinned(name)
+        if pin and revision not in (None, pin):
+            raise ValueError(f"{name} pins {pin}, but revision={revision!r} is asked for; give one of them")
+        owner_and_name = str(name).removesuffix(f"@{pin}") if pin else str(name)
+        return owner_and_name, {
+            "use_safetensors": None if "pickle" in trust else True,
+            "revision": revision or pin,
+        }
     raise ValueError(
         f"unknown model {str(name)!r}: not a folder, not a .gguf file, not a hub id (owner/name); "
         f"shipped models: {', '.join(ATLAS)}; families: {', '.join(FAMILIES)}"
@@ -251,7 +296,7 @@ def _checksum(place: str, options: dict[str, Any], network: Any) -> str:
         return f"commit:{commit}"
     folder = Path(place)
     gguf = options.get("gguf_file")
-    files = [folder / gguf] if gguf else sorted(folder.glob("*.safetensors"))
+    files = [folder / gguf] if gguf else sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as f:

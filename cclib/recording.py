@@ -10,7 +10,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,12 @@ import cclib
 from cclib import prompts
 from cclib.benchmarks import Question, refuse_duplicates
 from cclib.models import LanguageModel, load_model, slug
+from cclib.names import pinned
 from cclib.traces import SCHEMA, Trace, part_name, read_trace
 
 # What must agree for two recordings to be one trace; the rest of the provenance may differ.
 FINGERPRINT = ("checksum", "dtype", "prompt_hash", "hidden_layer")
 FLUSH_ROWS, FLUSH_SECONDS = 512, 20.0
-
-# Batches of rows, each with the provenance of who made them
-Answers = Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]
 
 
 def collect(
@@ -54,35 +52,29 @@ def collect(
         layer: 1-based layer of the hidden state; default: nearest to 24/28 of the depth.
         engine: "local", or "ray" for the workers of a Ray cluster; the model is then a name, which every
             worker loads.
-        worker: of "ray": what one worker takes of its node; see `cclib.cluster.answers_of_cluster`.
+        worker: with "ray", what one worker takes of its node; see `cclib.cluster.ClusterModel`.
 
     Returns:
         The trace of exactly these questions, in their order.
 
     Raises:
-        ValueError: no questions, or the same id twice; the store holds this model's trace from other
-            weights, prompt, dtype, layer or pinned revision.
+        ValueError: the store holds this model's trace from other weights, prompt, dtype or layer; no
+            questions, or two of one id.
         OSError: the store cannot be written (the disk is full, another process is recording).
     """
     _check(model, questions, engine)
     name = model.slug if isinstance(model, LanguageModel) else slug(model)
     folder = Path(store) / name
-    if not {q.id for q in questions} <= _known(folder):
+    known = _known(folder, model)
+    if not {q.id for q in questions} <= known:
         if engine == "ray":
-            from cclib.cluster import answers_of_cluster
+            from cclib.cluster import ClusterModel
 
-            def answered(known: Container[str]) -> Answers:
-                left = [q for q in questions if q.id not in known]
-                return answers_of_cluster(model, left, layer, device, dtype, worker)
-        else:
-            loaded = model
-            if not isinstance(model, LanguageModel):
-                loaded = load_model(model, device=device, dtype=dtype)
-
-            def answered(known: Container[str]) -> Answers:
-                return answers(loaded, questions, layer, known)
-
-        _record(answered, questions, folder, progress)
+            left = [q for q in questions if q.id not in known]
+            model = ClusterModel(model, left, layer, device, dtype, worker)
+        elif not isinstance(model, LanguageModel):
+            model = load_model(model, device=device, dtype=dtype)
+        _record(model, questions, folder, layer, progress)
     trace = read_trace(folder)
     recorded_at = trace.hidden_layer
     if layer is not None and layer != recorded_at:
@@ -92,75 +84,63 @@ def collect(
     return trace.select(q.id for q in questions)
 
 
-def _check(model: LanguageModel | str | Path, questions: Sequence[Question], engine: str) -> None:
-    if not isinstance(model, LanguageModel | str | Path):
-        raise ValueError(f"model must be a name, a path or a loaded model, found {type(model).__name__}")
+def _check(model: object, questions: Sequence[Question], engine: str) -> None:
+    named = isinstance(model, str | Path)
+    if not named and not hasattr(model, "provenance"):
+        raise ValueError(f"model must be a name, a path or a loaded model, found {model!r}")
     if isinstance(questions, str) or not all(isinstance(q, Question) for q in questions):
-        raise ValueError("questions must be a list of cclib.Question, as cclib.load_benchmark returns")
-    if not len(questions):
+        raise ValueError("questions must be a list of cclib.Question, as cclib.load_benchmark returns it")
+    if not questions:
         raise ValueError("there are no questions to answer; give at least one")
     refuse_duplicates(questions, "questions")
-    if len({bool(q.choices) for q in questions}) > 1:
-        raise ValueError("some questions have choices and some are open; record each kind by itself")
     if engine not in ("local", "ray"):
         raise ValueError(f"engine must be 'local' or 'ray', found {engine!r}")
-    if engine == "ray" and isinstance(model, LanguageModel):
-        raise ValueError("engine='ray' needs the model's name, not a loaded model: each worker loads its own")
+    if engine == "ray" and not named:
+        raise ValueError("engine='ray' needs a model's name, not a loaded model: every worker loads its own")
 
 
-def _known(folder: Path) -> set[str]:
-    """Ids of the questions that a folder's trace holds."""
-    begun = any(folder.glob("part-*.parquet")) or (folder / "provenance.json").exists()
-    return set(read_trace(folder).question_id) if begun else set()
-
-
-def answers(
-    model: LanguageModel, questions: Sequence[Question], layer: int | None, known: Container[str] = ()
-) -> Answers:
-    """Batches of a trace's rows, each with who made them: first none, so that this can be checked."""
-    from cclib.confidence import answer_questions, check_layer
-    from cclib.open_ended import answer_open_questions
-
-    made = {
-        **model.provenance(),
-        "hidden_layer": check_layer(layer, model.n_layers),
-        "prompt_hash": prompts.template_hash(),
-        "recorded": datetime.now(timezone.utc).date().isoformat(),
-    }
-    made["versions"]["cclib"] = cclib.__version__
-    yield made, []
-    answer = answer_questions if questions[0].choices else answer_open_questions
-    for rows in answer(model, questions, layer, known=known):
-        yield made, rows
+def _known(folder: Path, model: object = None) -> set[str]:
+    """Ids of the questions that a folder's trace holds, which must be of the revision that a name pins."""
+    if not (folder / "provenance.json").exists() and not any(folder.glob("part-*.parquet")):
+        return set()
+    trace = read_trace(folder)
+    pin = pinned(model) if isinstance(model, str) else None
+    made_of = (trace.provenance.get("checksum"), trace.provenance.get("revision"))
+    if pin and pin != made_of[1] and not str(made_of[0]).startswith(f"commit:{pin}"):
+        raise ValueError(
+            f"{folder} was recorded from {made_of[0]} (revision {made_of[1]}), not from the pinned {pin}; "
+            "use another store (traces_dir)"
+        )
+    return set(trace.question_id)
 
 
 def _record(
-    answered: Callable[[Container[str]], Answers],
-    questions: Sequence[Question],
-    folder: Path,
-    progress: bool,
+    model: LanguageModel, questions: Sequence[Question], folder: Path, layer: int | None, progress: bool
 ) -> None:
-    """Write the rows of all questions that the folder's trace lacks, part by part."""
+    from cclib.confidence import answer_questions, check_layer
+    from cclib.open_ended import answer_open_questions
+
+    if len({bool(q.choices) for q in questions}) > 1:
+        raise ValueError("some questions have choices and some are open; record each kind by itself")
+    answer = answer_questions if questions[0].choices else answer_open_questions
+    answer = getattr(type(model), "answers", answer)  # a cluster answers through its workers
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
+            _begin(folder, model, check_layer(layer, model.n_layers))
             known = _known(folder)  # now that nobody else writes
-            made: dict[str, Any] = {}
             rows: list[dict[str, Any]] = []
             flushed = time.monotonic()
             todo = sum(q.id not in known for q in questions)
-            with tqdm(total=todo, unit="question", desc=folder.name, disable=not progress) as bar:
-                for by, batch in answered(known):
-                    if by != made:  # the first batch, or on a cluster one of another machine
-                        _begin(folder, by)
-                        made = by
+            with tqdm(total=todo, unit="question", desc=model.slug, disable=not progress) as bar:
+                for batch in answer(model, questions, layer, known=known):
                     rows += batch
                     bar.update(len(batch))
                     if len(rows) >= FLUSH_ROWS or time.monotonic() - flushed > FLUSH_SECONDS:
-                        _append(folder, rows)
+                        _append(folder, model, rows)
                         rows, flushed = [], time.monotonic()
             if rows:
-                _append(folder, rows)
+                _append(folder, model, rows)
     except Timeout as error:
         raise OSError(
             f"another process is recording into {folder}; wait for it, or use another store"
@@ -168,13 +148,19 @@ def _record(
     except PermissionError as error:
         raise PermissionError(
             error.errno,
-            f"cannot write into {folder} ({error.strerror}); make it writable, or use another store "
-            "(traces_dir)",
+            f"cannot write into {folder} ({error.strerror}); make it writable, or use another store",
         ) from error
 
 
-def _begin(folder: Path, new: dict[str, Any]) -> None:
+def _begin(folder: Path, model: LanguageModel, layer: int) -> None:
     """Write the provenance, or check that what is there is of the same making."""
+    new = {
+        **model.provenance(),
+        "hidden_layer": layer,
+        "prompt_hash": prompts.template_hash(),
+        "recorded": datetime.now(timezone.utc).date().isoformat(),
+    }
+    new["versions"]["cclib"] = cclib.__version__
     path = folder / "provenance.json"
     if path.exists():
         old = json.loads(path.read_text())
@@ -189,8 +175,8 @@ def _begin(folder: Path, new: dict[str, Any]) -> None:
     _write_aside(path, lambda aside: aside.write_text(json.dumps(new, indent=1) + "\n"))
 
 
-def _append(folder: Path, rows: list[dict[str, Any]]) -> None:
-    stamp = {"model": folder.name, "prompt_hash": prompts.template_hash()}
+def _append(folder: Path, model: LanguageModel, rows: list[dict[str, Any]]) -> None:
+    stamp = {"model": model.slug, "prompt_hash": prompts.template_hash()}
     table = pa.Table.from_pylist([row | stamp for row in rows], schema=SCHEMA)
     written = io.BytesIO()
     pq.write_table(table, written, compression="zstd")

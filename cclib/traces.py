@@ -19,6 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cclib.names import plain_name
+
 SCHEMA = pa.schema(
     [
         ("question_id", pa.string()),
@@ -120,10 +122,11 @@ class Trace:
 
     @property
     def model(self) -> str:
+        """Its name, fit to stand in a page whoever wrote it."""
         if "model" in self.provenance:
-            return self.provenance["model"]
+            return plain_name(str(self.provenance["model"]))
         names = self.column("model")
-        return str(names[0]) if names is not None and len(names) else "recorded answers"
+        return plain_name(str(names[0])) if names is not None and len(names) else "recorded answers"
 
     @property
     def parameters(self) -> float | None:
@@ -186,8 +189,7 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
     """
     path = Path(path)
     if path.is_dir():
-        provenance = json.loads((path / "provenance.json").read_text())
-        return Trace(_read_parts(path), provenance)
+        return Trace(_read_parts(path), _read_provenance(path))
     if not path.exists():
         raise FileNotFoundError(f"no trace at {path}; give a store's model folder, a .csv or a .parquet file")
     if path.suffix.lower() == ".parquet":
@@ -207,6 +209,22 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
     for name in ("p_t", "p_ik"):
         _check_probabilities(trace.column(name), name, path)
     return trace
+
+
+def _read_provenance(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+        problem = "it is not a JSON object"
+    except OSError:
+        problem = "it is not there"
+    except ValueError:
+        problem = "it is not JSON"
+    raise ValueError(
+        f"{folder / 'provenance.json'} cannot be read ({problem}), so nobody knows what made this trace. "
+        f"Put it back, or set the whole trace aside with `python -m cclib traces check {folder} --repair`"
+    )
 
 
 def _check_probabilities(values: np.ndarray | None, name: str, path: Path) -> None:
@@ -257,11 +275,19 @@ def damaged_parts(store: str | Path, repair: bool = False) -> dict[Path, str]:
     if not Path(store).is_dir():
         raise FileNotFoundError(f"no store of traces at {store}; give the folder that holds the traces")
     found = {}
-    for path in sorted(Path(store).rglob("part-*.parquet")):
+    parts = sorted(Path(store).rglob("part-*.parquet"))
+    for path in parts:
         try:
             _read_part(path)
         except ValueError as error:
             found[path] = str(error)
-            if repair:
-                path.rename(path.with_suffix(".damaged"))
+    for folder in sorted({path.parent for path in parts}):
+        try:
+            _read_provenance(folder)
+        except ValueError as error:
+            found |= dict.fromkeys(
+                [*sorted(folder.glob("provenance.json")), *folder.glob("part-*.parquet")], str(error)
+            )
+    for path in found if repair else ():
+        path.rename(path.with_suffix(".damaged"))
     return found
