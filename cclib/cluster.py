@@ -129,7 +129,8 @@ def connect() -> Any:
                 "engine='ray' found no running Ray cluster; start one with `ray start --head`, and join "
                 "other machines with `ray start --address=...`, or set RAY_ADDRESS"
             ) from error
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    told = ray.data.DataContext.get_current()
+    told.enable_progress_bars = told.print_on_execution_start = False  # recording has a bar of its own
     return ray
 
 

@@ -216,7 +216,10 @@ def read_edition(path: Path) -> Edition:
         ValueError: the file is not a mapping, has no title, or has an unknown key or parameter.
     """
     check_name(path.stem)
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: an edition's file is YAML in UTF-8, found: {error}") from error
     if not isinstance(found, dict) or "title" not in found:
         raise ValueError(f"{path}: an edition's file is a mapping with at least a title")
     parameters = found.get("parameters") or {}

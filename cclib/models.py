@@ -210,6 +210,12 @@ def load_model(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
         dtype = "float32" if device == "cpu" else "bfloat16"
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be one of torch's, such as cpu, cuda, cuda:1 or mps, or auto; found {device!r}"
+        ) from error
     if not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise ValueError(f"dtype must be a torch dtype such as float32 or bfloat16, found {dtype!r}")
     try:
@@ -239,7 +245,7 @@ def load_model(
         tokenizer=tokenizer,
         device=device,
         dtype=dtype,
-        checksum=_checksum(place, options, network),
+        checksum=_checksum(place, options),
         revision=options.get("revision"),
     )
 
@@ -289,12 +295,18 @@ def _locate(
     )
 
 
-def _checksum(place: str, options: dict[str, Any], network: Any) -> str:
-    """The hub's commit where there is one, else the sha256 of the weight files."""
-    commit = getattr(network.config, "_commit_hash", None)
-    if commit:
-        return f"commit:{commit}"
+def _checksum(place: str, options: dict[str, Any]) -> str:
+    """The hub's commit where the weights come from the hub, else the sha256 of the weight files."""
     folder = Path(place)
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(place, "config.json", revision=options.get("revision"))
+        if not isinstance(cached, str):
+            raise ValueError(
+                f"model {place!r} was loaded, but the hub's cache does not say from which commit"
+            )
+        return f"commit:{Path(cached).parent.name}"
     gguf = options.get("gguf_file")
     files = [folder / gguf] if gguf else sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
     digest = hashlib.sha256()

@@ -93,6 +93,8 @@ def _check(model: object, questions: Sequence[Question], engine: str) -> None:
     if not questions:
         raise ValueError("there are no questions to answer; give at least one")
     refuse_duplicates(questions, "questions")
+    if unjudged := [q.id for q in questions if q.choices and q.answer is None]:
+        raise ValueError(f"question {unjudged[0]} has choices and no answer, so it cannot be judged")
     if engine not in ("local", "ray"):
         raise ValueError(f"engine must be 'local' or 'ray', found {engine!r}")
     if engine == "ray" and not named:

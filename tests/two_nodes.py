@@ -5,6 +5,7 @@ python -m tests.two_nodes STORE QUESTIONS nothing|worker|node|driver
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -14,7 +15,8 @@ from pathlib import Path
 os.environ |= {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_raylet_start_wait_time_s": "180",
+    "RAY_raylet_start_wait_time_s": "180",  # a busy machine is no failure
+    "RAY_agent_register_timeout_ms": "180000",
     "PYTHONPATH": str(Path(__file__).parents[1]),
 }
 
@@ -25,7 +27,34 @@ from ray.cluster_utils import Cluster  # noqa: E402
 import cclib  # noqa: E402
 from cclib import cluster, recording  # noqa: E402
 
-NODE = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+AGENTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
+
+
+def node() -> dict[str, object]:
+    """What a node has.
+
+    Ray gives a node's agents 15 seconds to write down their ports, too few on a busy machine. So the ports
+    are given, and the one that Ray waits for all the same is written here.
+    """
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in AGENTS]
+    ports = dict(zip(AGENTS, (s.getsockname()[1] for s in sockets)))
+    for s in sockets:
+        s.close()
+    name, waited_for = os.urandom(28).hex(), "dashboard_agent_listen_port"
+
+    def write() -> None:
+        while not (session := [*Path("/tmp/ray").glob(f"session_*_{os.getpid()}")]):
+            time.sleep(0.1)
+        (session[0] / f"{waited_for}_{name}").write_text(str(ports[waited_for]))
+
+    threading.Thread(target=write, daemon=True).start()
+    small = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    return small | ports | {"env_vars": {"RAY_OVERRIDE_NODE_ID_FOR_TESTING": name}}
 
 
 def workers() -> list[psutil.Process]:
@@ -53,13 +82,13 @@ def harm(what: str, folder: Path, second: object) -> None:
 
 
 def main(store: str, n: int, what: str) -> None:
-    nodes = Cluster(initialize_head=True, head_node_args=NODE)
-    second = nodes.add_node(**NODE)
+    nodes = Cluster(initialize_head=True, head_node_args=node())
+    second = nodes.add_node(**node())
     ray.init(address=nodes.address, logging_level="error", log_to_driver=False)
     cluster.BATCH, recording.FLUSH_ROWS = 20, 1
     if what != "nothing":
         threading.Thread(
-            target=harm, args=(what, nodes, Path(store) / "atlas-s", second), daemon=True
+            target=harm, args=(what, Path(store) / "atlas-s", second), daemon=True
         ).start()
     questions = cclib.load_benchmark("atlas", limit=n)
     began = time.monotonic()
