@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 HTML := _build/html/index.html
 PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_static/* book/_static/explorer/* book/editions/*.md book/editions/*/*.ipynb)
 
-.PHONY: book html test check-pages lab bench edition lock clean distclean help
+.PHONY: book html test check-pages audit lab bench edition lock clean distclean help
 .DEFAULT_GOAL := help
 
 book: $(VENV)/.user  ## environment, editions that are out of date, HTML at _build/html/index.html
@@ -40,6 +40,9 @@ check-pages: $(VENV)/.dev  ## the built book in an installed Chromium or Chrome:
 	@test -f $(HTML) || { echo "there is no book at $(HTML): make book"; exit 1; }
 	BOOK=_build/html $(BIN)/python -m pytest tests/test_browser.py tests/test_explorer.py
 
+audit: $(VENV)/.dev  ## known vulnerabilities of the locked versions, by pip-audit
+	$(BIN)/python .ci/audit requirements.lock
+
 lab: $(VENV)/.user  ## JupyterLab on the source notebooks
 	$(BIN)/jupyter lab notebooks
 
@@ -47,10 +50,16 @@ bench: $(VENV)/.dev  ## every script in benchmarks/, each prints its table
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "there is no script in benchmarks/"; exit 1; }
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
+# What these hold reaches the command through its environment: neither make nor the shell reads it as text
+# of its own, whatever characters a model's name has.
+GIVEN := NAME MODELS BENCHMARK DATA_DIR LIMIT
+$(foreach v,$(GIVEN),$(eval override $(v) := $$(value $(v))))
+export $(GIVEN)
+
 edition: $(VENV)/.user  ## add one to the book: NAME=... MODELS="small large" BENCHMARK=... [DATA_DIR=...] [LIMIT=...]
-	@test -n "$(NAME)" -a -n "$(MODELS)" || { echo 'usage: make edition NAME=mine MODELS="small large" BENCHMARK=mmlu'; exit 2; }
-	$(BIN)/python -m cclib editions add "$(NAME)" --models "$(MODELS)" $(if $(BENCHMARK),--benchmark "$(BENCHMARK)") \
-		$(if $(DATA_DIR),--data-dir "$(DATA_DIR)") $(if $(LIMIT),--limit "$(LIMIT)")
+	@test -n "$$NAME" -a -n "$$MODELS" || { echo 'usage: make edition NAME=mine MODELS="small large" BENCHMARK=mmlu'; exit 2; }
+	$(BIN)/python -m cclib editions add --models="$$MODELS" $${BENCHMARK:+--benchmark="$$BENCHMARK"} \
+		$${DATA_DIR:+--data-dir="$$DATA_DIR"} $${LIMIT:+--limit="$$LIMIT"} -- "$$NAME"
 	@$(MAKE) --no-print-directory book
 
 clean:  ## remove built pages and executed notebooks; recorded traces stay

@@ -26,6 +26,7 @@ _HOME = {
     "load_study": "study",
     "export_study": "study",
     "run_card": "study",
+    "verbatim": "names",
 }
 _MODULES = {
     "atlas", "audit", "benchmarks", "confidence", "cost", "models", "paper", "plots", "prompts", "recording",

@@ -34,6 +34,19 @@ class Question:
     accepted: tuple[str, ...] = ()
     popularity: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("id", "subject", "text"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"a question's {name} must be text, found {getattr(self, name)!r}")
+        if isinstance(self.choices, str) or not all(isinstance(c, str) for c in self.choices):
+            raise ValueError(f"question {self.id}: choices must be a tuple of texts, found {self.choices!r}")
+        if self.choices and self.answer is not None:
+            if not isinstance(self.answer, int | np.integer) or not 0 <= self.answer < len(self.choices):
+                raise ValueError(
+                    f"question {self.id}: answer is an option's index, from 0 to {len(self.choices) - 1}, "
+                    f"found {self.answer!r}"
+                )
+
     @property
     def prompt(self) -> str:
         """The text that a model reads (Table 7)."""
@@ -58,6 +71,11 @@ def split(questions: Sequence[Question], seed: int = 0) -> Split:
     ceil(0.1 n) of what it puts next, train the rest. MMLU's 57 test files give 1,430 test questions,
     which is the paper's count. The parts keep the benchmark's own order.
     """
+    if isinstance(questions, str) or not all(isinstance(q, Question) for q in questions):
+        raise ValueError("expected a list of cclib.Question, as cclib.load_benchmark returns it")
+    if not questions:
+        raise ValueError("there are no questions to divide; give at least one")
+    check_seed(seed)
     by_subject: dict[str, list[int]] = {}
     for i, question in enumerate(questions):
         by_subject.setdefault(question.subject, []).append(i)
@@ -70,6 +88,20 @@ def split(questions: Sequence[Question], seed: int = 0) -> Split:
         part_of[order[tenth : 2 * tenth]] = 1
     parts = [[q for q, p in zip(questions, part_of) if p == k] for k in range(3)]
     return Split(train=parts[0], validation=parts[1], test=parts[2])
+
+
+def check_seed(seed: object) -> None:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0 up, found {seed!r}")
+
+
+def check_limit(limit: object) -> None:
+    if limit is None:
+        return
+    if not isinstance(limit, int | np.integer) or isinstance(limit, bool):
+        raise ValueError(f"limit must be a whole number of questions, found {limit!r}")
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, found {limit}; leave it out for all questions")
 
 
 def load_benchmark(
@@ -89,6 +121,9 @@ def load_benchmark(
         ValueError: the name is unknown, or a file's content is not what it should be.
         FileNotFoundError: the folder or the file is not there.
     """
+    check_limit(limit)
+    if data_dir is not None and not isinstance(data_dir, str | Path):
+        raise ValueError(f"data_dir must be the path of a folder, found {data_dir!r}")
     key = str(name).lower()
     if key in ("mmlu", "gpqa", "popqa"):
         from cclib import public_benchmarks
@@ -98,19 +133,16 @@ def load_benchmark(
         from cclib import atlas  # the generator needs packages that no other benchmark does
 
         questions = atlas.questions(key)
-    elif Path(name).suffix.lower() in (".csv", ".parquet"):
+    elif Path(key).suffix.lower() in (".csv", ".parquet"):
         questions = read_table(name)
     else:
         raise ValueError(
             f"unknown benchmark {str(name)!r}; known: mmlu, gpqa, popqa, atlas, atlas-ood, atlas-open, "
             "or the path of a .csv or .parquet file"
         )
-    if limit is not None:
-        if limit < 1:
-            raise ValueError(f"limit must be at least 1, found {limit}; leave it out for all questions")
-        if limit < len(questions):
-            keep = np.linspace(0, len(questions) - 1, limit).round().astype(int)
-            questions = [questions[i] for i in keep]
+    if limit is not None and limit < len(questions):
+        keep = np.linspace(0, len(questions) - 1, limit).round().astype(int)
+        questions = [questions[i] for i in keep]
     return questions
 
 

@@ -95,6 +95,8 @@ def first_true(keeps: Sequence[np.ndarray], n: int) -> np.ndarray:
 
 def check_stages(traces: Sequence[Trace]) -> list[Trace]:
     """The traces with their rows matched, after checking that a cascade can be made of them."""
+    if isinstance(traces, str) or not all(isinstance(t, Trace) for t in traces):
+        raise ValueError(f"expected a list of traces, as cclib.collect returns them, found {traces!r}")
     if not traces:
         raise ValueError("a cascade needs at least one trace, found none")
     first = traces[0]
@@ -126,9 +128,15 @@ def _thresholds(name: str, value: Threshold, n: int) -> tuple[float | None, ...]
     for v in values:
         if v is None and name == "pik":
             continue
-        if not isinstance(v, int | float | np.number) or not 0 <= v <= 1:
+        if not isinstance(v, int | float | np.number) or isinstance(v, bool) or not 0 <= v <= 1:
             raise ValueError(f"{name}: thresholds lie in [0, 1], found {v!r}")
     return tuple(values)
+
+
+def check_thresholds(pt: float, pik: float | None) -> None:
+    """Raises ValueError where either is not in [0, 1]."""
+    _thresholds("pt", pt, 1)
+    _thresholds("pik", pik, 1)
 
 
 def _keeps(trace: Trace, pt: float, pik: float | None) -> np.ndarray:
@@ -174,6 +182,9 @@ def sweep(
     cumulative sum over the grid, and stage i keeps what the stages before it let through.
     """
     stages = check_stages(traces)
+    for name, grid in (("pt_grid", pt_grid), ("pik_grid", [] if pik_grid is None else pik_grid)):
+        if not isinstance(grid, Sequence | np.ndarray) or (grid is pt_grid and not len(grid)):
+            raise ValueError(f"{name} must be thresholds in ascending order, found {grid!r} (empty or none)")
     pts = np.asarray(_thresholds("pt", list(pt_grid), len(pt_grid)), float)
     if pik_grid is None:
         piks = np.array([-np.inf])

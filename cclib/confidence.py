@@ -66,8 +66,8 @@ def default_layer(n_layers: int) -> int:
 def check_layer(layer: int | None, n_layers: int) -> int:
     if layer is None:
         return default_layer(n_layers)
-    if not 1 <= layer <= n_layers:
-        raise ValueError(f"layer must be from 1 to {n_layers} (this model's depth), found {layer}")
+    if not isinstance(layer, int | np.integer) or not 1 <= layer <= n_layers:
+        raise ValueError(f"layer must be from 1 to {n_layers} (this model's depth), found {layer!r}")
     return layer
 
 

@@ -25,6 +25,7 @@ import yaml
 from nbformat import NotebookNode
 
 from cclib import pages
+from cclib.names import verbatim
 
 PARAMETERS = (
     "models", "benchmark", "data_dir", "limit", "pt", "pik", "layer", "seed", "traces_dir", "device",
@@ -152,7 +153,9 @@ class Book:
     def _write(self, edition: Edition, stem: str, ran: NotebookNode) -> bool:
         notebooks = {e: {s: self.sources[s] for s in stems} for e, stems in self.chapters.items()}
         names = pages.names(edition.name, notebooks)
-        page = pages.compose(self.sources[stem], ran, names, f"*Edition: {edition.title}*", self.root)
+        page = pages.compose(
+            self.sources[stem], ran, names, f"*Edition: {verbatim(edition.title)}*", self.root
+        )
         page.metadata["cclib"] = {"edition": edition.name, "fingerprint": self.fingerprint(edition, stem)}
         text = nbformat.writes(page, version=4) + "\n"
         path = self.page(edition.name, stem)
@@ -194,7 +197,7 @@ class Book:
         for edition in self.editions.values():
             ran = [self.page(edition.name, s) for s in self.chapters[edition.name]]
             texts = [pages.printed(nbformat.read(p, as_version=4), "found") for p in ran if p.exists()]
-            parts += [f"### {edition.title}\n\n{text}\n" for text in texts if text]
+            parts += [f"### {verbatim(edition.title)}\n\n{text}\n" for text in texts if text]
         return "\n".join(parts)
 
     def _edition_parts(self, prefix: str) -> Iterable[dict[str, Any]]:
@@ -212,12 +215,11 @@ def read_edition(path: Path) -> Edition:
     Raises:
         ValueError: the file is not a mapping, has no title, or has an unknown key or parameter.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", path.stem):
-        raise ValueError(
-            f"an edition is named with a-z, 0-9, '.', '_' and '-' (its pages' labels end in it); "
-            f"found {path.stem!r}"
-        )
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    check_name(path.stem)
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: an edition's file is YAML in UTF-8, found: {error}") from error
     if not isinstance(found, dict) or "title" not in found:
         raise ValueError(f"{path}: an edition's file is a mapping with at least a title")
     parameters = found.get("parameters") or {}
@@ -227,6 +229,14 @@ def read_edition(path: Path) -> Edition:
             raise ValueError(f"{path}: unknown {kind} {unknown[0]!r}; known are {', '.join(known)}")
     patterns = found.get("notebooks") or ["*"]
     return Edition(path.stem, found["title"], parameters, tuple(patterns), found.get("traces"))
+
+
+def check_name(name: str) -> None:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise ValueError(
+            f"an edition is named with a-z, 0-9, '.', '_' and '-' (its pages' labels end in it); "
+            f"found {name!r}"
+        )
 
 
 def parameter_names(notebook: NotebookNode, stem: str) -> set[str]:
@@ -290,7 +300,9 @@ def add_edition(root: Path, name: str, parameters: dict[str, Any], title: str | 
 
     Raises:
         FileExistsError: there is another edition of this name.
+        ValueError: the name is not fit for a label.
     """
+    check_name(name)
     path = root / "editions" / f"{name}.yml"
     text = yaml.safe_dump({"title": title or name, "parameters": parameters}, sort_keys=False)
     if path.exists() and path.read_text() != text:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cclib import cost, stats
 from cclib.cascade import Cascade
+from cclib.names import verbatim
 from cclib.study import Study
 
 
@@ -49,7 +50,7 @@ def _moves(saved: float) -> str:
 
 def cautions(study: Study, results: Mapping[str, Cascade]) -> str:
     """What a reader must know before believing the tables (Markdown)."""
-    found = [f"- {note}" for note in study.notes]
+    found = [f"- {verbatim(note)}" for note in study.notes]
     probs = study.test[0].option_probs
     guess = 0.25 if probs is None else float((1 / np.isfinite(probs).sum(axis=1)).mean())
     for name, trace in zip(study.models, study.test):

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from cclib.benchmarks import Question
+from cclib.cascade import check_thresholds
 from cclib.models import LanguageModel, expand_family, is_api, load_model, slug
 from cclib.pik import PIK
 from cclib.prices import Prices, price_of, read_prices
@@ -132,6 +133,9 @@ def ask(
         if len(choices) < 2:
             raise ValueError(f"a question needs at least 2 choices, found {list(choices)}")
         question = Question("asked", subject, question, tuple(choices))
+    if not isinstance(question, Question):
+        raise ValueError(f"question must be its text with choices, or a cclib.Question; found {question!r}")
+    check_thresholds(pt, pik)
     loaded = _load(models)
     probes = _match(probes, loaded)
     steps = []
@@ -165,6 +169,9 @@ def live_cascade(
         Who answered what, and the wall time of each stage. The seconds of `live_cascade([last], ...)`
         are what the cascade competes with.
     """
+    if not questions:
+        raise ValueError("there are no questions to answer; give at least one")
+    check_thresholds(pt, pik)
     loaded = _load(models)
     probes = _match(probes, loaded)
     stage = np.full(len(questions), len(loaded) - 1)
@@ -193,6 +200,8 @@ def live_cascade(
 
 def _load(models: Models) -> list[Loaded]:
     names = expand_family(models) if isinstance(models, str) else list(models)
+    if not names:
+        raise ValueError("models must be one or more, smallest first; found none")
     loaded = [load_model(m) if isinstance(m, str | Path) else m for m in names]
     sizes = [m.parameters for m in loaded if m.parameters]
     if sizes != sorted(sizes):

@@ -1,9 +1,9 @@
 """Language models: how they are named, found, loaded and described.
 
-A model is named by a hub id ("Qwen/Qwen3-4B"), a local folder, a GGUF file, an Atlas name
-("atlas-s"), or as an endpoint knows it ("openai:gpt-4o", see cclib.api). A family names several models
-at once, smallest first. Torch and transformers are imported only when a model is loaded, so that
-replaying recorded traces needs neither.
+A model is named by a hub id ("Qwen/Qwen3-4B", or "Qwen/Qwen3-4B@<commit>" to pin it), a local folder, a
+GGUF file, an Atlas name ("atlas-s"), or as an endpoint knows it ("openai:gpt-4o", see cclib.api). A family
+names several models at once, smallest first. Torch and transformers are imported only when a model is
+loaded, so that replaying recorded traces needs neither.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import json
 import platform
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cclib import prompts
+from cclib.names import HUB_ID, pinned, plain_name
 
 if TYPE_CHECKING:
     from cclib.api import APIModel
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # Names of models behind an OpenAI-compatible API: asked through chat, or through plain completion.
 API_PREFIXES = ("openai:", "openai-completions:")
 ATLAS = ("atlas-s", "atlas-m", "atlas-l")
+TRUST = {"pickle", "remote_code"}  # what can run code of a model's maker
 
 # Families of the paper (Appendix B) and smaller relatives, smallest first.
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -65,6 +67,8 @@ def expand_family(models: str | Sequence[str]) -> list[str]:
                 "or give a list of models, smallest first"
             )
         models = FAMILIES[models]
+    if not isinstance(models, Sequence) or not all(isinstance(m, str | Path) for m in models):
+        raise ValueError(f"models must be a family's name or a list of models' names, found {models!r}")
     names = [str(name) for name in models]
     if not names or len(set(map(slug, names))) < len(names):
         raise ValueError(f"models must be one or more different models, smallest first; found {names}")
@@ -74,11 +78,17 @@ def expand_family(models: str | Sequence[str]) -> list[str]:
 def slug(name: str | Path) -> str:
     """The name of a model's folder of traces: the last part of its path or id, lower case.
 
-    A model behind an API keeps its prefix: it is not the record of a local one of the same name.
+    A pin is left out; a model behind an API keeps its prefix: it is not the record of a local one of the same
+    name. What is fit for neither a file's name nor a page becomes a dash.
     """
     prefix = next((p for p in API_PREFIXES if str(name).startswith(p)), "")
-    last = Path(str(name).removeprefix(prefix).rstrip("/")).name.lower().removesuffix(".gguf")
-    return (prefix + last).replace(":", "-")
+    whole = str(name).removeprefix(prefix).rstrip("/")
+    if pin := pinned(whole):
+        whole = whole.removesuffix(f"@{pin}")
+    last = Path(whole).name.lower().removesuffix(".gguf").lstrip(".")
+    if not plain_name(last):
+        raise ValueError(f"a model needs a name, found {str(name)!r}; give a hub id, a folder or a file")
+    return plain_name(prefix + last)
 
 
 def is_api(name: object) -> bool:
@@ -101,6 +111,7 @@ class LanguageModel:
     device: str
     dtype: str
     checksum: str  # sha256 of the weights, or the hub's commit
+    revision: str | None = None  # as asked for: a hub commit, tag or branch
 
     @property
     def slug(self) -> str:
@@ -139,6 +150,7 @@ class LanguageModel:
         return {
             "model": self.name if not Path(self.name).exists() else Path(self.name).name,
             "checksum": self.checksum,
+            "revision": self.revision,
             "architecture": self.config.model_type,
             "parameters": self.parameters,
             "n_layers": self.n_layers,
@@ -185,6 +197,7 @@ def load_model(
     revision: str | None = None,
     base_url: str | None = None,
     budget: str | None = None,
+    trust: Collection[str] = (),
 ) -> LanguageModel | APIModel:
     """Load a model by hub id, local folder, GGUF file or Atlas name, or connect to one behind an API.
 
@@ -192,13 +205,20 @@ def load_model(
         device: a torch device, or "auto" to spread a large model over all GPUs; default: the GPU if
             there is one, else the CPU.
         dtype: a torch dtype's name; "auto" is float32 on a CPU and bfloat16 on a GPU.
-        revision: the hub commit or tag to pin.
+        revision: the hub commit or tag to pin; "owner/name@revision" does the same.
         base_url, budget: of a model behind an API; see `cclib.api.connect`.
+        trust: what may run code of the model's maker, and is refused otherwise: "pickle" (weights that are
+            not safetensors or GGUF), "remote_code" (Python files beside the weights).
 
     Raises:
         FileNotFoundError: the file or folder is not there.
-        ValueError: the name is none of these, or the hub has no such model.
+        ValueError: the name is none of these, the hub has no such model, or it asks for trust.
     """
+    if not isinstance(name, str | Path):
+        raise ValueError(f"a model is named by a text or a path, found {type(name).__name__}")
+    unknown = set(trust) - TRUST if not isinstance(trust, str) else {trust}
+    if unknown:
+        raise ValueError(f"trust is a tuple of {' and '.join(sorted(TRUST))}, found {trust!r}")
     if is_api(name):
         from cclib.api import connect
 
@@ -210,12 +230,19 @@ def load_model(
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # weights load in a moment; what takes long has a bar of its own
-    place, options = _locate(name, revision)
+    place, options = _locate(name, revision, trust)
+    options["trust_remote_code"] = "remote_code" in trust  # never left open: transformers would ask
     spread = device == "auto"
     if device is None or spread:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
         dtype = "float32" if device == "cpu" else "bfloat16"
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be one of torch's, such as cpu, cuda, cuda:1 or mps, or auto; found {device!r}"
+        ) from error
     if not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise ValueError(f"dtype must be a torch dtype such as float32 or bfloat16, found {dtype!r}")
     try:
@@ -229,6 +256,8 @@ def load_model(
             **options,
         )
     except (OSError, ValueError) as error:
+        if "trust_remote_code" in str(error):
+            raise _refused(name, "it comes with Python code of its own", "remote_code") from error
         raise ValueError(
             f"model {str(name)!r} could not be loaded: {str(error).splitlines()[0]} "
             "Give a hub id (and accept its licence there if it is gated), a folder with config.json, "
@@ -243,11 +272,21 @@ def load_model(
         tokenizer=tokenizer,
         device=device,
         dtype=dtype,
-        checksum=_checksum(place, options, network),
+        checksum=_checksum(place, options),
+        revision=options.get("revision"),
     )
 
 
-def _locate(name: str | Path, revision: str | None) -> tuple[str, dict[str, Any]]:
+def _refused(name: str | Path, reason: str, trust: str) -> ValueError:
+    return ValueError(
+        f"model {str(name)!r} is refused: {reason}, which can do anything on this machine. If you trust its "
+        f"maker, ask by name: cclib.load_model(..., trust=({trust!r},))"
+    )
+
+
+def _locate(
+    name: str | Path, revision: str | None, trust: Collection[str] = ()
+) -> tuple[str, dict[str, Any]]:
     """Where transformers should load from, and with which options. Pickled weights are refused."""
     if name in ATLAS:
         from cclib import atlas
@@ -265,23 +304,38 @@ def _locate(name: str | Path, revision: str | None) -> tuple[str, dict[str, Any]
             raise ValueError(f"{path.name}: GGUF version {gguf_version}; convert it to version 2 or 3")
         return str(path.parent), {"gguf_file": path.name}
     if path.is_dir():
-        return str(path), {"use_safetensors": True}
-    if str(name).count("/") == 1 and not path.is_absolute() and not str(name).startswith("."):
-        return str(name), {"use_safetensors": True, "revision": revision}
+        if not any(path.glob("*.safetensors")) and any(path.glob("*.bin")) and "pickle" not in trust:
+            raise _refused(name, "its weights are pickled, not safetensors", "pickle")
+        return str(path), {"use_safetensors": None if "pickle" in trust else True}
+    if HUB_ID.fullmatch(str(name)):
+        pin = pinned(name)
+        if pin and revision not in (None, pin):
+            raise ValueError(f"{name} pins {pin}, but revision={revision!r} is asked for; give one of them")
+        owner_and_name = str(name).removesuffix(f"@{pin}") if pin else str(name)
+        return owner_and_name, {
+            "use_safetensors": None if "pickle" in trust else True,
+            "revision": revision or pin,
+        }
     raise ValueError(
         f"unknown model {str(name)!r}: not a folder, not a .gguf file, not a hub id (owner/name); "
         f"shipped models: {', '.join(ATLAS)}; families: {', '.join(FAMILIES)}; behind an API: openai:NAME"
     )
 
 
-def _checksum(place: str, options: dict[str, Any], network: Any) -> str:
-    """The hub's commit where there is one, else the sha256 of the weight files."""
-    commit = getattr(network.config, "_commit_hash", None)
-    if commit:
-        return f"commit:{commit}"
+def _checksum(place: str, options: dict[str, Any]) -> str:
+    """The hub's commit where the weights come from the hub, else the sha256 of the weight files."""
     folder = Path(place)
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(place, "config.json", revision=options.get("revision"))
+        if not isinstance(cached, str):
+            raise ValueError(
+                f"model {place!r} was loaded, but the hub's cache does not say from which commit"
+            )
+        return f"commit:{Path(cached).parent.name}"
     gguf = options.get("gguf_file")
-    files = [folder / gguf] if gguf else sorted(folder.glob("*.safetensors"))
+    files = [folder / gguf] if gguf else sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as f:

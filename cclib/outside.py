@@ -11,6 +11,7 @@ import pandas as pd
 from cclib import cost, stats
 from cclib.cascade import cascade
 from cclib.comparison import NONE
+from cclib.models import slug
 from cclib.study import Study
 from cclib.tables import chain_name
 from cclib.traces import Trace
@@ -64,7 +65,7 @@ def with_last_stage(study: Study, last: Trace, keep: int | None = None) -> Study
     n = len(study.models) if keep is None else keep
     test = [t.select(ids) for t in [*study.test[:n], last]]
     rest = {k: [*getattr(study, k)[:n], None] for k in ("train", "validation", "probes")}
-    return replace(study, models=[*study.models[:n], last.model], test=test, questions=None, **rest)
+    return replace(study, models=[*study.models[:n], slug(last.model)], test=test, questions=None, **rest)
 
 
 def commercial(study: Study, pt: float, pik: float | None) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cclib.benchmarks import check_seed
 from cclib.traces import Trace
 
 HIDDEN_UNITS = 128
@@ -48,11 +49,19 @@ class PIK:
         import torch
         from sklearn.linear_model import LogisticRegression
 
+        check_seed(seed)
         for part, trace in (("training", train), ("validation", validation)):
+            if not isinstance(trace, Trace):
+                raise ValueError(f"the {part} part must be a Trace, found {trace!r}")
             if trace.hidden is None:
                 raise ValueError(
                     f"{trace.model}: the {part} trace has no hidden states, which the probe reads; "
                     "collect it from a local model, or use its recorded p_ik"
+                )
+            if not np.isfinite(trace.hidden).all():
+                raise ValueError(
+                    f"{trace.model}: some hidden states of the {part} trace are not finite; record them in "
+                    "another precision (dtype)"
                 )
             if len(set(trace.correct.tolist())) < 2:
                 raise ValueError(
@@ -157,12 +166,19 @@ class PIK:
 
     @classmethod
     def load(cls, path: str | Path) -> PIK:
-        """Read a file that `save` wrote."""
-        from safetensors import safe_open
+        """Read a file that `save` wrote.
 
-        with safe_open(str(path), framework="numpy") as f:
-            tensors = {name: f.get_tensor(name) for name in f.keys()}
-            meta = f.metadata() or {}
+        Raises:
+            ValueError: it is no such file.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="numpy") as f:
+                tensors = {name: f.get_tensor(name) for name in f.keys()}
+                meta = f.metadata() or {}
+        except SafetensorError as error:
+            raise ValueError(f"{path} is not a probe in safetensors ({error}); fit it again") from error
         expected = {"mean", "scale", "w1", "b1", "w2", "b2", "slope", "offset"}
         if set(tensors) != expected or not {"model", "layer"} <= set(meta):
             raise ValueError(f"{path} is not a probe: it holds {sorted(tensors)}, not {sorted(expected)}")

@@ -33,6 +33,7 @@ STYLE = {
     "axes.prop_cycle": plt.cycler(color=COLOURS),
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
+    "text.parse_math": False,  # a name with dollar signs is a name
     "svg.hashsalt": "cclib",  # the same figure has the same bytes in every build
 }
 
@@ -63,7 +64,7 @@ def walk(steps: pd.DataFrame, pt: float, pik: float | None, title: str) -> Figur
         for x, name, threshold in ((0.27, "P(IK)", pik), (0.50, "P(T)", pt)):
             _gauge(ax, x, y, name, row[name], threshold)
         said = shorten(str(row["would answer"]), 30, placeholder=" ...")
-        ax.text(0.74, y + 0.13, f"“{said}”", va="center", fontsize=9, parse_math=False)
+        ax.text(0.74, y + 0.13, f"“{said}”", va="center", fontsize=9)
         ax.text(0.74, y - 0.17, row["decision"], va="center", fontsize=9, weight="bold")
         if not answers:
             ax.annotate("", (0.06, y - 0.72), (0.06, y - 0.25), arrowprops={"arrowstyle": "-|>", "lw": 1.5})

@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 import cclib
 from cclib import prompts
-from cclib.benchmarks import Question
+from cclib.benchmarks import Question, refuse_duplicates
 from cclib.models import LanguageModel, is_api, load_model, slug
+from cclib.names import pinned
 from cclib.traces import SCHEMA, Trace, part_name, read_trace
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def collect(
     device: str | None = None,
     dtype: str = "auto",
     progress: bool = True,
+    engine: str = "local",
+    worker: dict[str, Any] | None = None,
 ) -> Trace:
     """Answer questions with a model, one row each, going on where an earlier call stopped.
 
@@ -50,20 +53,30 @@ def collect(
             so recorded traces replay without weights.
         store: folder of traces; the model's are in its own folder there.
         layer: 1-based layer of the hidden state; default: nearest to 24/28 of the depth. An API has none.
+        engine: "local", or "ray" for the workers of a Ray cluster; the model is then a name, which every
+            worker loads.
+        worker: with "ray", what one worker takes of its node; see `cclib.cluster.ClusterModel`.
 
     Returns:
         The trace of exactly these questions, in their order.
 
     Raises:
-        ValueError: the store holds this model's trace from other weights, prompt, dtype or layer.
+        ValueError: the store holds this model's trace from other weights, prompt, dtype or layer; no
+            questions, or two of one id.
         OSError: the store cannot be written (the disk is full, another process is recording).
         BudgetReached, APIFailure: a model behind an API; what was answered before is kept.
     """
+    _check(model, questions, engine)
     named = isinstance(model, str | Path)
-    name = slug(model) if named else model.slug
-    folder = Path(store) / name
-    if not {q.id for q in questions} <= _known(folder):
-        if named:
+    folder = Path(store) / (slug(model) if named else model.slug)
+    known = _known(folder, model)
+    if not {q.id for q in questions} <= known:
+        if engine == "ray":
+            from cclib.cluster import ClusterModel
+
+            left = [q for q in questions if q.id not in known]
+            model = ClusterModel(model, left, layer, device, dtype, worker)
+        elif named:
             model = load_model(model, device=device, dtype=dtype)
         _record(model, questions, folder, layer, progress)
     trace = read_trace(folder)
@@ -75,9 +88,39 @@ def collect(
     return trace.select(q.id for q in questions)
 
 
-def _known(folder: Path) -> set[str]:
-    """Ids of the questions that a folder's trace holds."""
-    return set(read_trace(folder).question_id) if (folder / "provenance.json").exists() else set()
+def _check(model: object, questions: Sequence[Question], engine: str) -> None:
+    named = isinstance(model, str | Path)
+    if not named and not hasattr(model, "provenance"):
+        raise ValueError(f"model must be a name, a path or a loaded model, found {model!r}")
+    if isinstance(questions, str) or not all(isinstance(q, Question) for q in questions):
+        raise ValueError("questions must be a list of cclib.Question, as cclib.load_benchmark returns it")
+    if not questions:
+        raise ValueError("there are no questions to answer; give at least one")
+    refuse_duplicates(questions, "questions")
+    if unjudged := [q.id for q in questions if q.choices and q.answer is None]:
+        raise ValueError(f"question {unjudged[0]} has choices and no answer, so it cannot be judged")
+    if engine not in ("local", "ray"):
+        raise ValueError(f"engine must be 'local' or 'ray', found {engine!r}")
+    if engine == "ray" and (not named or is_api(model)):
+        raise ValueError(
+            "engine='ray' needs the name of a model that every worker can load: not a loaded one, and not one "
+            "behind an API, which takes many requests at once by itself"
+        )
+
+
+def _known(folder: Path, model: object = None) -> set[str]:
+    """Ids of the questions that a folder's trace holds, which must be of the revision that a name pins."""
+    if not (folder / "provenance.json").exists() and not any(folder.glob("part-*.parquet")):
+        return set()
+    trace = read_trace(folder)
+    pin = pinned(model) if isinstance(model, str) else None
+    made_of = (trace.provenance.get("checksum"), trace.provenance.get("revision"))
+    if pin and pin != made_of[1] and not str(made_of[0]).startswith(f"commit:{pin}"):
+        raise ValueError(
+            f"{folder} was recorded from {made_of[0]} (revision {made_of[1]}), not from the pinned {pin}; "
+            "use another store (traces_dir)"
+        )
+    return set(trace.question_id)
 
 
 def _record(
@@ -89,8 +132,8 @@ def _record(
 ) -> None:
     if len({bool(q.choices) for q in questions}) > 1:
         raise ValueError("some questions have choices and some are open; record each kind by itself")
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
             _begin(folder, model, layer)
             known = _known(folder)  # now that nobody else writes
@@ -114,6 +157,11 @@ def _record(
         raise OSError(
             f"another process is recording into {folder}; wait for it, or use another store"
         ) from error
+    except PermissionError as error:
+        raise PermissionError(
+            error.errno,
+            f"cannot write into {folder} ({error.strerror}); make it writable, or use another store",
+        ) from error
 
 
 def _answers(
@@ -124,7 +172,9 @@ def _answers(
     known: set[str],
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows of what is not known, batch by batch; what an API was paid for is taken from its journal first."""
-    if is_api(model.name):
+    if hasattr(model, "answers"):  # a cluster's workers
+        yield from model.answers(questions, layer, known)
+    elif is_api(model.name):
         from cclib.api import answer_by_api, open_journal
 
         journal, paid = open_journal(model, folder)

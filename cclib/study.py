@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cclib.benchmarks import Question, load_benchmark, split
+from cclib.benchmarks import Question, check_limit, check_seed, load_benchmark, split
 from cclib.cascade import chains, check_stages
 from cclib.models import expand_family, is_api, runs_here, slug
 from cclib.pik import PIK
@@ -91,14 +91,14 @@ def load_study(
         ValueError: unknown models or benchmark, stages not smallest first, a layer that was not recorded.
     """
     names = expand_family(models)
+    check_limit(limit)
+    check_seed(seed)
     if (Path(traces_dir) / EXPORT_FILE).exists():
         return _read_export(names, benchmark, limit, layer, seed, Path(traces_dir))
     parts = split(load_benchmark(benchmark, data_dir=data_dir), seed=seed)
     test, validation = parts.test, parts.validation
     train = spread(parts.train, TRAIN_QUESTIONS)
     if limit is not None:
-        if limit < 1:
-            raise ValueError(f"limit must be at least 1, found {limit}; leave it out for all questions")
         test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
     study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test)
     for i, name in enumerate(names):
@@ -185,7 +185,10 @@ def export_study(study: Study, folder: str | Path) -> Path:
 def _read_export(
     names: list[str], benchmark: str, limit: int | None, layer: int | None, seed: int, folder: Path
 ) -> Study:
-    about = json.loads((folder / EXPORT_FILE).read_text())
+    try:
+        about = json.loads((folder / EXPORT_FILE).read_text())
+    except ValueError as error:
+        raise ValueError(f"{folder / EXPORT_FILE} is damaged ({error}); export the study again") from error
     for key, wanted in (("benchmark", benchmark), ("seed", seed)):
         if about[key] != wanted:
             raise ValueError(
@@ -215,6 +218,8 @@ def _read_export(
 
 def run_card(study: Study) -> pd.DataFrame:
     """What was run, one column a model: sizes, weights, layer, precision, machine, time, seed, versions."""
+    if not isinstance(study, Study):
+        raise ValueError(f"expected a study, as cclib.load_study returns it, found {study!r}")
     cards = {}
     for name, trace in zip(study.models, study.test):
         about = trace.provenance

@@ -6,6 +6,7 @@ intervals are 95 %.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,9 +63,10 @@ def show(table: pd.DataFrame, caption: str = "") -> Styler:
         elif pd.api.types.is_integer_dtype(table[column]):
             formats[column] = "{:,}"
     styler = table.style.format(formats, na_rep="–", escape="html")
-    styler.format_index(_heading, axis=1, escape="html")
+    styler.format_index(_heading, axis=1, escape="html")  # names are others' text as much as the cells
+    styler.format_index(str, axis=0, escape="html")
     styler.set_table_attributes('class="table"')
-    return styler.set_caption(caption) if caption else styler
+    return styler.set_caption(html.escape(caption)) if caption else styler
 
 
 def _heading(name: object) -> str:

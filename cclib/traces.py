@@ -19,6 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cclib.names import plain_name
+
 SCHEMA = pa.schema(
     [
         ("question_id", pa.string()),
@@ -55,7 +57,11 @@ class Trace:
 
     def __init__(self, table: pa.Table | pd.DataFrame, provenance: dict[str, Any] | None = None) -> None:
         if isinstance(table, pd.DataFrame):
-            table = pa.Table.from_pandas(table, preserve_index=False)
+            table = pa.Table.from_pandas(_checked(table), preserve_index=False)
+        if not isinstance(table, pa.Table):
+            raise ValueError(
+                f"a trace is made of a DataFrame or an Arrow table, found {type(table).__name__}"
+            )
         missing = {"question_id", "correct"} - set(table.column_names)
         if missing:
             raise ValueError(
@@ -123,10 +129,11 @@ class Trace:
 
     @property
     def model(self) -> str:
+        """Its name, fit to stand in a page whoever wrote it."""
         if "model" in self.provenance:
-            return self.provenance["model"]
+            return plain_name(str(self.provenance["model"]))
         names = self.column("model")
-        return str(names[0]) if names is not None and len(names) else "recorded answers"
+        return plain_name(str(names[0])) if names is not None and len(names) else "recorded answers"
 
     @property
     def parameters(self) -> float | None:
@@ -189,34 +196,65 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
     """
     path = Path(path)
     if path.is_dir():
-        provenance = json.loads((path / "provenance.json").read_text())
-        return Trace(_read_parts(path), provenance)
+        return Trace(_read_parts(path), _read_provenance(path))
     if not path.exists():
         raise FileNotFoundError(f"no trace at {path}; give a store's model folder, a .csv or a .parquet file")
     if path.suffix.lower() == ".parquet":
         table: Any = _read_part(path)
     else:
-        table = pd.read_csv(path, dtype={"question_id": str}, encoding="utf-8-sig")
-        if "correct" in table and table["correct"].dtype != bool:
-            named = table["correct"].astype(str).str.strip().str.lower().str.removesuffix(".0")
-            known = named.map({"true": True, "1": True, "false": False, "0": False})
-            if known.isna().any():
-                raise ValueError(
-                    f"{path.name}: correct must be true or false (or 1 or 0), "
-                    f"found {named[known.isna()].iloc[0]!r}"
-                )
-            table["correct"] = known.astype(bool)
-    trace = Trace(table, {"model": model or path.stem})
-    for name in ("p_t", "p_ik"):
-        _check_probabilities(trace.column(name), name, path)
+        try:
+            table = pd.read_csv(path, dtype={"question_id": str}, encoding="utf-8-sig")
+        except (UnicodeDecodeError, pd.errors.EmptyDataError) as error:
+            raise ValueError(
+                f"{path.name}: expected a CSV in UTF-8 with a header line, found: {error}"
+            ) from error
+    try:
+        trace = Trace(table, {"model": model or path.stem})
+        for name in ("p_t", "p_ik"):
+            _check_probabilities(trace.column(name), name)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
     return trace
 
 
-def _check_probabilities(values: np.ndarray | None, name: str, path: Path) -> None:
+def _read_provenance(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+        problem = "it is not a JSON object"
+    except OSError:
+        problem = "it is not there"
+    except ValueError:
+        problem = "it is not JSON"
+    raise ValueError(
+        f"{folder / 'provenance.json'} cannot be read ({problem}), so nobody knows what made this trace. "
+        f"Put it back, or set the whole trace aside with `python -m cclib traces check {folder} --repair`"
+    )
+
+
+def _checked(frame: pd.DataFrame) -> pd.DataFrame:
+    """An outside table with `correct` as bool, its confidences numbers in [0, 1] (or not known)."""
+    if "correct" in frame and frame["correct"].dtype != bool:
+        named = frame["correct"].astype(str).str.strip().str.lower().str.removesuffix(".0")
+        known = named.map({"true": True, "1": True, "false": False, "0": False})
+        if known.isna().any():
+            raise ValueError(
+                f"correct must be true or false (or 1 or 0), found {named[known.isna()].iloc[0]!r}"
+            )
+        frame = frame.assign(correct=known.astype(bool))
+    for name in {"p_t", "p_ik"} & set(frame):
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            raise ValueError(f"{name} must be numbers, found {frame[name].iloc[0]!r}")
+        _check_probabilities(frame[name].dropna().to_numpy(), name)
+    return frame
+
+
+def _check_probabilities(values: np.ndarray | None, name: str) -> None:
     odd = [] if values is None else values[~((values >= 0) & (values <= 1))]  # NaN too
     if len(odd):
         raise ValueError(
-            f"{path.name}: {name} must be a probability in [0, 1] in every row, found {odd[0]!r} "
+            f"{name} must be a probability in [0, 1] in every row, found {odd[0]!r} "
             f"({len(odd)} such rows); leave the column out where it was not measured"
         )
 
@@ -260,11 +298,19 @@ def damaged_parts(store: str | Path, repair: bool = False) -> dict[Path, str]:
     if not Path(store).is_dir():
         raise FileNotFoundError(f"no store of traces at {store}; give the folder that holds the traces")
     found = {}
-    for path in sorted(Path(store).rglob("part-*.parquet")):
+    parts = sorted(Path(store).rglob("part-*.parquet"))
+    for path in parts:
         try:
             _read_part(path)
         except ValueError as error:
             found[path] = str(error)
-            if repair:
-                path.rename(path.with_suffix(".damaged"))
+    for folder in sorted({path.parent for path in parts}):
+        try:
+            _read_provenance(folder)
+        except ValueError as error:
+            found |= dict.fromkeys(
+                [*sorted(folder.glob("provenance.json")), *folder.glob("part-*.parquet")], str(error)
+            )
+    for path in found if repair else ():
+        path.rename(path.with_suffix(".damaged"))
     return found

@@ -36,10 +36,11 @@ def pair(**options):
     return cclib.cascade([make_trace("a"), make_trace("b", skill=0.8)], **options)
 
 
-def with_hidden(width=8, n=40, model="a", right=None, layer=3):
+def with_hidden(width=8, n=40, model="a", right=None, layer=3, fill=None):
     trace = make_trace(model, n=n, hidden_layer=layer)
     rng = np.random.default_rng(0)
-    hidden = pd.Series(list(rng.normal(size=(n, width)).astype(np.float16)))
+    states = rng.normal(size=(n, width)) if fill is None else np.full((n, width), fill)
+    hidden = pd.Series(list(states.astype(np.float16)))
     frame = trace.table.to_pandas().assign(hidden=hidden)
     if right is not None:
         frame["correct"] = right

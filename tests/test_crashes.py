@@ -239,7 +239,7 @@ def test_a_part_that_carries_code_is_only_data(tmp_path):
     with pytest.raises(ValueError, match="damaged"):
         cclib.read_trace(tmp_path / "outside.parquet")
     (tmp_path / "probe.safetensors").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(Exception, match="(?i)header"):
+    with pytest.raises(ValueError, match="not a probe in safetensors"):
         cclib.PIK.load(tmp_path / "probe.safetensors")
     assert not (tmp_path / "ran").exists()
 
