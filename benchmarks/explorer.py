@@ -1,4 +1,4 @@
-"""How long the cascade explorer takes to answer a slider, in an installed Chromium or Chrome on the built book.
+"""How long the cascade explorer takes to answer a slider, in an installed Chromium on the built book.
 
 Milliseconds from the slider's event: until the numbers are written, and until the frame after it is drawn.
 """
