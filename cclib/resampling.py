@@ -10,8 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cclib import stats
-from cclib.thresholds import candidates, keep_promise
+from cclib import cost, stats
+from cclib.cascade import cascade
+from cclib.study import Study
+from cclib.tables import chain_name
+from cclib.thresholds import candidates, choose_thresholds, keep_promise
 from cclib.traces import Trace
 
 WAYS = ("with the promise", "not corrected")
@@ -115,3 +118,44 @@ def kept(
         "reduced compute": known["reduced"],
     }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("thresholds chosen")
+
+
+def chosen_on_half(study: Study, max_drop: float = 0.01, delta: float = 0.05, seed: int = 0) -> pd.DataFrame:
+    """Thresholds of every chain, chosen on one half of the test questions and applied to the other half.
+
+    A row an accounting and a chain; where none qualifies the note says why.
+    """
+    order = np.random.default_rng(seed).permutation(len(study))
+    choose, judge = (study.test[0].question_id[np.sort(half)] for half in np.array_split(order, 2))
+    rows = {}
+    for accounting in ("every-pass", "paper"):
+        for members in study.chains():
+            stages = study.chain(members)
+            choice = choose_thresholds([t.select(choose) for t in stages], max_drop, delta, accounting)
+            row: dict[str, object] = {"P(T) at least": "–", "P(IK) at least": "–", "note": choice.reason}
+            if choice.found:
+                result = cascade([t.select(judge) for t in stages], choice.pt, choice.pik)
+                last = result.stages[-1].correct
+                low, high = stats.paired_difference_interval(result.correct, last)
+                row |= {
+                    "P(T) at least": _listed(choice.pt),
+                    "P(IK) at least": _listed(choice.pik or ()) or "not used",
+                    "difference (points)": 100 * (result.accuracy - float(last.mean())),
+                    "difference interval": (100 * low, 100 * high),
+                    "reduced compute": cost.reduced(result, accounting),
+                }
+            rows[accounting.replace("-", " "), chain_name(study, members)] = row
+    columns = [
+        "P(T) at least",
+        "P(IK) at least",
+        "difference (points)",
+        "difference interval",
+        "reduced compute",
+    ]
+    frame = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=[*columns, "note"])
+    frame.index = pd.MultiIndex.from_tuples(list(rows), names=["accounting", "chain"])
+    return frame
+
+
+def _listed(thresholds: Sequence[float]) -> str:
+    return ", ".join(f"{t:.3f}" for t in thresholds)
