@@ -15,7 +15,7 @@ from cclib.models import LanguageModel
 
 SAMPLES, TEMPERATURE = 10, 1.0
 BATCH = 128  # sequences that are generated at once
-ALIKE = 0.8  # cosine from which two answers in words mean the same
+ALIKE = 0.9  # cosine from which two answers in words mean the same; keeps Sudan from South Sudan
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 
@@ -79,11 +79,27 @@ def spelling(texts: Sequence[str]) -> np.ndarray:
     )
 
 
+def token_embeddings(model: LanguageModel) -> Embed:
+    """(m, d) unit vectors of texts: the mean of the model's own token embeddings, less the vocabulary's mean.
+
+    An embedding model that is always at hand; it sees what tokens the model takes for alike, not their order.
+    """
+    table = model.network.get_input_embeddings().weight.detach().float().cpu().numpy()
+    centre = table.mean(0)
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        tokens = [model.tokenizer(f" {t}" if t else t, add_special_tokens=False)["input_ids"] for t in texts]
+        vectors = np.stack([table[ids].mean(0) - centre if ids else np.zeros_like(centre) for ids in tokens])
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+    return embed
+
+
 def meanings(answers: Sequence[str], embed: Embed = spelling, alike: float = ALIKE) -> np.ndarray:
     """(k,) a number for the meaning of each answer: that of the first answer which is close enough.
 
     Args:
-        embed: unit vectors of texts. The default compares spelling; an embedding model sees more.
+        embed: unit vectors of texts: `spelling`, `token_embeddings(model)`, or any embedding model's.
     """
     names = list(dict.fromkeys(answers))
     vectors = embed(names)
