@@ -80,16 +80,20 @@ def spelling(texts: Sequence[str]) -> np.ndarray:
 
 
 def token_embeddings(model: LanguageModel) -> Embed:
-    """(m, d) unit vectors of texts: the mean of the model's own token embeddings, less the vocabulary's mean.
+    """(m, d) unit vectors of texts: the mean of the model's own token embeddings.
 
-    An embedding model that is always at hand; it sees what tokens the model takes for alike, not their order.
+    The vocabulary's mean and its strongest directions, which all tokens share, are taken out first (Mu and
+    Viswanath 2018: d / 100 of them). An embedding model that is always at hand; it does not see the words' order.
     """
     table = model.network.get_input_embeddings().weight.detach().float().cpu().numpy()
-    centre = table.mean(0)
+    table = table - table.mean(0)
+    _, directions = np.linalg.eigh(table.T @ table)  # (d, d), the strongest last
+    shared = directions[:, -max(1, table.shape[1] // 100) :]
+    table = table - (table @ shared) @ shared.T
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         tokens = [model.tokenizer(f" {t}" if t else t, add_special_tokens=False)["input_ids"] for t in texts]
-        vectors = np.stack([table[ids].mean(0) - centre if ids else np.zeros_like(centre) for ids in tokens])
+        vectors = np.stack([table[ids].mean(0) if ids else np.zeros(table.shape[1]) for ids in tokens])
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
     return embed
