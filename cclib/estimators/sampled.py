@@ -83,7 +83,7 @@ def token_embeddings(model: LanguageModel) -> Embed:
     """(m, d) unit vectors of texts: the mean of the model's own token embeddings.
 
     The vocabulary's mean and its strongest directions, which all tokens share, are taken out first (Mu and
-    Viswanath 2018: d / 100 of them). An embedding model that is always at hand; it does not see the words' order.
+    Viswanath 2018: d / 100 of them). An embedding model that is always at hand, blind to the words' order.
     """
     table = model.network.get_input_embeddings().weight.detach().float().cpu().numpy()
     table = table - table.mean(0)
