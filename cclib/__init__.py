@@ -25,6 +25,7 @@ _HOME = {
     "live_cascade": "live",
     "load_study": "study",
     "export_study": "study",
+    "choose_thresholds": "thresholds",
     "run_card": "study",
     "verbatim": "names",
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cclib.resampling import WAYS
+
 SAME = "cannot be told apart from"
 LITTLE = 0.6  # an AUROC below which a score is of little use
 
@@ -129,5 +131,32 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
     if len(absent):
         lines.append(
             f"Not available in this edition: {len(absent)} methods, each named above with the reason."
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def promise(held: pd.DataFrame, max_drop: float, delta: float) -> str:
+    """Markdown: whether the promise held and what it cost, from `resampling.kept` by accounting and chain."""
+    made, bold, known = (held.xs(way, level="thresholds chosen") for way in (*WAYS, "with the truth at hand"))
+    lose, saved = "share of draws that lose more", "reduced compute"
+    broken = int((made[f"{lose}, interval"].str[0] > delta).sum())
+    holds = f"does not hold for {broken} of {len(made)} chains" if broken else "holds"
+    points = f"{100 * max_drop:g} point" + ("" if max_drop == 0.01 else "s")
+    lines = [
+        f"The promise {holds}: thresholds that carry it truly lose more than {points} in at most "
+        f"{made[lose].max():.1%} of the draws, where {delta:.0%} were allowed. Those not corrected do in up "
+        f"to {bold[lose].max():.1%}."
+    ]
+    for (accounting, chain), row in made.iterrows():
+        best, risky = (of.loc[(accounting, chain), saved] for of in (known, bold))
+        name = f"{chain} ({accounting})"
+        if best <= 0:
+            lines.append(f"{name}: nothing saves compute at that loss, so **use the last model alone**.")
+            continue
+        none = 1 - row["share of draws with thresholds"]
+        lines.append(
+            f"{name}: the promise saves {row[saved]:.1%} on average, choosing without it {risky:.1%}, "
+            f"knowing the truth {best:.1%}."
+            + (f" In {none:.1%} of the draws no thresholds qualify." if none else "")
         )
     return "\n".join(f"- {line}" for line in lines)

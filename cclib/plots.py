@@ -257,3 +257,38 @@ def prices(cost: pd.Series, quality: pd.Series, title: str) -> Figure:
     ax.set(xlim=(None, max(0.01, 1.35 * cost.max())), xlabel="extra cost, as a share of the answering pass")
     ax.set_ylabel("AUROC for right answers")
     return figure
+
+
+def drops(
+    choices: Mapping[str, pd.DataFrame], known: tuple[float, float], max_drop: float, title: str
+) -> Figure:
+    """Saved compute over accuracy lost, a point a choice of thresholds; larger where it was made more often.
+
+    Args:
+        choices: for each way of choosing, columns drop and reduced, a row a draw, both shares of one.
+        known: drop and reduced of the choice that knows the truth.
+        max_drop: what may be lost, drawn as a line.
+    """
+    figure, (ax,) = _axes(title, height=4.4)
+    for i, (name, rows) in enumerate(choices.items()):
+        often = rows.groupby(["drop", "reduced"]).size().reset_index(name="count")
+        size = 14 + 400 * often["count"] / len(rows)
+        ax.scatter(
+            100 * often["drop"],
+            often["reduced"],
+            s=size,
+            color=COLOURS[i],
+            marker=MARKERS[i],
+            alpha=0.6,
+            label=name,
+        )
+    ax.scatter(
+        [100 * known[0]], [known[1]], color=COLOURS[6], marker="*", s=140, label="with the truth at hand"
+    )
+    ax.axvline(100 * max_drop, color="#888888", lw=1, ls="--", label="may be lost")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set(xlabel="true loss of accuracy against the last model (points)", ylabel="compute saved")
+    legend = ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    for handle in legend.legend_handles[:-1]:
+        handle.set_sizes([60])
+    return figure

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 import cclib
 from cclib import advice, estimators
-from cclib.estimators import asked, sampled, scores
+from cclib.estimators import asked, open_answers, sampled, scores
 from cclib.estimators.scores import Estimate
 
 PROBS = np.array([[0.7, 0.1, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, np.nan, np.nan]])
@@ -196,6 +196,29 @@ def test_samples_repeat_with_the_seed_and_leave_the_callers_random_state(small):
     assert torch.rand(1) == expected
     assert first == again != other
     assert [len(several) for several in first] == [8, 8, 8]
+
+
+def test_countries_of_like_spelling_mean_different_things(small):
+    said = [
+        "Answer: Nigeria",
+        "Answer: Algeria.",
+        "answer: Nigeria",
+        "South Sudan",
+        "Sudan",
+        "Algeria",
+        "Nigeria.",
+    ]
+    plain = [open_answers._line(s) for s in said]
+    assert sampled.meanings(plain).tolist()[:2] == [0, 1]
+    assert sampled.meanings(plain[3:]).tolist() == [0, 1, 2, 3]
+    assert sampled.meanings([plain[0], plain[1], plain[5], plain[6]]).tolist() == [0, 1, 1, 0]
+
+
+def test_embeddings_of_tokens_tell_countries_apart(small):
+    embed = sampled.token_embeddings(small)
+    vectors = embed(["Nigeria", "Algeria", "Nigeria", ""])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), [1, 1, 1, 0], atol=1e-6)
+    assert sampled.meanings(["Nigeria", "Algeria", "Nigeria"], embed).tolist() == [0, 1, 0]
 
 
 def test_likely_tokens_have_high_probability_and_low_entropy(small):

@@ -24,6 +24,7 @@ FROM_TOKENS = {
     "self-consistency": ("Wang et al.", f"{sampled.SAMPLES} samples", True),
     "semantic entropy, counts": ("Kuhn et al.", f"{sampled.SAMPLES} samples", False),
     "semantic entropy, likelihoods": ("Kuhn et al.", f"{sampled.SAMPLES} samples", False),
+    "semantic entropy, embeddings": ("Kuhn et al.", f"{sampled.SAMPLES} samples, token embeddings", False),
 }
 
 
@@ -83,7 +84,10 @@ def read_answers(
     weights = sampled.score_tokens(model, *(list(column) for column in zip(*flat)))
     log_probs = np.array([w.log_probs.sum() for w in weights]).reshape(len(prompts), -1)
     texts = [[_line(model.tokenizer.decode(s, skip_special_tokens=True)) for s in d] for d in drawn]
-    clusters = np.array([sampled.meanings([a, *several]) for a, several in zip(answers, texts)])
+    said = [[_line(a), *several] for a, several in zip(answers, texts)]
+    clusters = np.array([sampled.meanings(s) for s in said])
+    embed = sampled.token_embeddings(model)
+    embedded = np.array([sampled.meanings(s, embed) for s in said])
     return pd.DataFrame(
         {
             "mean token probability": [t.mean_probability for t in tokens],
@@ -92,10 +96,12 @@ def read_answers(
             "self-consistency": sampled.agreement(clusters[:, 1:], clusters[:, 0]),
             "semantic entropy, counts": -sampled.semantic_entropy(clusters[:, 1:]),
             "semantic entropy, likelihoods": -sampled.semantic_entropy(clusters[:, 1:], log_probs),
+            "semantic entropy, embeddings": -sampled.semantic_entropy(embedded[:, 1:]),
             "sampled tokens": [sum(map(len, d)) for d in drawn],
         }
     )
 
 
 def _line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else ""
+    """The first line, without the word that all answers begin with, which would make them all alike."""
+    return text.strip().splitlines()[0].removeprefix("Answer:").strip() if text.strip() else ""

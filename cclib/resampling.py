@@ -1,0 +1,161 @@
+"""Whether chosen thresholds keep their promise: they are chosen many times over, where the truth is known.
+
+The questions at hand stand for all questions there are, so the drop on all of them is the true one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from cclib import cost, stats
+from cclib.cascade import cascade
+from cclib.study import Study
+from cclib.tables import chain_name
+from cclib.thresholds import candidates, choose_thresholds, keep_promise
+from cclib.traces import Trace
+
+WAYS = ("with the promise", "not corrected")
+EQUAL = 1e-12  # a drop of exactly max_drop is allowed, whatever its last digit
+
+
+def over_draws(
+    traces: Sequence[Trace],
+    max_drop: float = 0.01,
+    delta: float = 0.05,
+    accounting: str = "every-pass",
+    draws: int = 500,
+    halves: bool = False,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Choose thresholds many times over on drawn questions, and judge each choice where the truth is known.
+
+    The n questions of the traces stand for all questions there are. Each time n of them are drawn with
+    replacement to choose on, and a choice is judged on all n: its drop there is the true one. With `halves`,
+    one half is drawn to choose on and the other judges; the drop is then what that half measures.
+
+    Returns:
+        Two rows a draw, one a way of choosing ("with the promise"; "not corrected": the cheapest candidate
+        whose drop on the drawn questions is allowed): found, drop, reduced, candidate (its place).
+        Where none is found, the last model answers: drop 0, reduced 0.
+    """
+    tried = candidates(traces, accounting)
+    n = tried.loss.shape[1]
+    rng = np.random.default_rng(seed)
+    if halves:
+        order = rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
+        weight = (order < n // 2).astype(float)  # (draws, n)
+        judges = 1 - weight
+    else:
+        weight = rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(float)
+        judges = np.ones((draws, n))
+    lost, gained, price, true, true_price = (
+        (of @ w.T).T  # (draws, s)
+        for of, w in (
+            ((tried.loss > 0).astype(float), weight),
+            ((tried.loss < 0).astype(float), weight),
+            (tried.cost, weight / weight.sum(1, keepdims=True)),
+            (tried.loss.astype(float), judges / judges.sum(1, keepdims=True)),
+            (tried.cost, judges / judges.sum(1, keepdims=True)),
+        )
+    )
+    size = int(weight[0].sum())
+    rows = []
+    for i in range(draws):
+        allowed = (
+            keep_promise(tried.shares, lost[i], gained[i], size, max_drop, delta),
+            (lost[i] - gained[i]) / size <= max_drop + EQUAL,
+        )
+        for way, these in zip(WAYS, allowed):
+            j = int(np.where(these & (price[i] < 1), price[i], np.inf).argmin())
+            found = bool(these[j] and price[i, j] < 1)
+            row = {"drop": true[i, j], "reduced": 1 - true_price[i, j], "candidate": j} if found else {}
+            rows.append({"way": way, "found": found, "drop": 0.0, "reduced": 0.0, "candidate": -1} | row)
+    return pd.DataFrame(rows)
+
+
+def best_known(
+    traces: Sequence[Trace], max_drop: float = 0.01, accounting: str = "every-pass"
+) -> dict[str, float]:
+    """What knowing the truth gives: the cheapest candidate whose drop on all questions is allowed."""
+    tried = candidates(traces, accounting)
+    drop, price = tried.loss.mean(1), tried.cost.mean(1)
+    j = int(np.where(drop <= max_drop + EQUAL, price, np.inf).argmin())
+    found = drop[j] <= max_drop + EQUAL and price[j] < 1
+    return {"found": found, "drop": drop[j] if found else 0.0, "reduced": 1 - price[j] if found else 0.0}
+
+
+def kept(
+    traces: Sequence[Trace],
+    max_drop: float = 0.01,
+    delta: float = 0.05,
+    accounting: str = "every-pass",
+    draws: int = 500,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Whether the promise holds and what it costs, a row a way of choosing; see `over_draws`."""
+    drawn, halved = (
+        over_draws(traces, max_drop, delta, accounting, draws, halves, seed) for halves in (False, True)
+    )
+    rows = {}
+    for way in WAYS:
+        of, other = drawn[drawn["way"] == way], halved[halved["way"] == way]
+        broken = int((of["drop"] > max_drop + EQUAL).sum())
+        rows[way] = {
+            "share of draws with thresholds": of["found"].mean(),
+            "share of draws that lose more": broken / len(of),
+            "share of draws that lose more, interval": stats.wilson(broken, len(of)),
+            "difference (points)": 100 * -of["drop"].mean() + 0.0,
+            "reduced compute": of["reduced"].mean(),
+            "share of other halves that lose more": (other["drop"] > max_drop + EQUAL).mean(),
+        }
+    known = best_known(traces, max_drop, accounting)
+    rows["with the truth at hand"] = {
+        "share of draws with thresholds": float(known["found"]),
+        "difference (points)": 100 * -known["drop"] + 0.0,
+        "reduced compute": known["reduced"],
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("thresholds chosen")
+
+
+def chosen_on_half(study: Study, max_drop: float = 0.01, delta: float = 0.05, seed: int = 0) -> pd.DataFrame:
+    """Thresholds of every chain, chosen on one half of the test questions and applied to the other half.
+
+    A row an accounting and a chain; where none qualifies the note says why.
+    """
+    order = np.random.default_rng(seed).permutation(len(study))
+    choose, judge = (study.test[0].question_id[np.sort(half)] for half in np.array_split(order, 2))
+    rows = {}
+    for accounting in ("every-pass", "paper"):
+        for members in study.chains():
+            stages = study.chain(members)
+            choice = choose_thresholds([t.select(choose) for t in stages], max_drop, delta, accounting)
+            row: dict[str, object] = {"P(T) at least": "–", "P(IK) at least": "–", "note": choice.reason}
+            if choice.found:
+                result = cascade([t.select(judge) for t in stages], choice.pt, choice.pik)
+                last = result.stages[-1].correct
+                low, high = stats.paired_difference_interval(result.correct, last)
+                row |= {
+                    "P(T) at least": _listed(choice.pt),
+                    "P(IK) at least": _listed(choice.pik or ()) or "not used",
+                    "difference (points)": 100 * (result.accuracy - float(last.mean())),
+                    "difference interval": (100 * low, 100 * high),
+                    "reduced compute": cost.reduced(result, accounting),
+                }
+            rows[accounting.replace("-", " "), chain_name(study, members)] = row
+    columns = [
+        "P(T) at least",
+        "P(IK) at least",
+        "difference (points)",
+        "difference interval",
+        "reduced compute",
+    ]
+    frame = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=[*columns, "note"])
+    frame.index = pd.MultiIndex.from_tuples(list(rows), names=["accounting", "chain"])
+    return frame
+
+
+def _listed(thresholds: Sequence[float]) -> str:
+    return ", ".join(f"{t:.3f}" for t in thresholds)
