@@ -16,7 +16,9 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
 CHAPTER = re.compile(r"(?:^|/)(\d\d|[A-Z])(?:-(\d))?-[^/]+$")  # 03-2-open-source-models, A-1-..., B-models
-WHOLE = re.compile(r"\[[^\]]{1,38}\]|\S*\w-\S{1,38}|[+-]\d\S*")  # intervals, names with a hyphen, signed numbers
+WHOLE = re.compile(
+    r"\[[^\]]{1,38}\]|^(?=.{1,18}$)\S+( → \S+)+|\S*\w-\S{1,38}|[+-]\d\S*"
+)  # intervals, names with a hyphen, signed numbers
 NUMBER = re.compile(r"–|nan|\[?[-+]?\d[\d.,]*(e[-+]\d+)?%?(, [-+]?\d[\d.,]*%?\])?")
 
 
@@ -30,7 +32,9 @@ class Results(SphinxTransform):
     default_priority = 400  # before labels are collected
 
     def apply(self, **kwargs: Any) -> None:
-        for cell in list(self.document.findall(lambda n: n.get("nb_element") == "cell_code" if _element(n) else False)):
+        for cell in list(
+            self.document.findall(lambda n: n.get("nb_element") == "cell_code" if _element(n) else False)
+        ):
             named = cell.get("cell_metadata", {}).get("mystnb", {})
             for image in list(cell.findall(nodes.image)):
                 if not isinstance(image.parent.parent.parent, nodes.figure):  # in one already
@@ -96,14 +100,18 @@ def _join_headers(table: Tag) -> None:
     above, below = (row.find_all("th") for row in rows[-2:])
     names = [c for c in below if c.get_text(strip=True)]
     corner = above[: len(names)]
-    if below[: len(names)] == names and len(corner) == len(names) and not any(c.get_text(strip=True) for c in corner):
+    if (
+        below[: len(names)] == names
+        and len(corner) == len(names)
+        and not any(c.get_text(strip=True) for c in corner)
+    ):
         for empty, name in zip(corner, names):
             empty.string = name.get_text(strip=True)
         rows[-1].decompose()
 
 
 def _keep_whole(soup: BeautifulSoup, cell: Tag) -> None:
-    """No line break within `[70.9%, 75.6%]` or `atlas-s`."""
+    """No line break within `[70.9%, 75.6%]`, `atlas-s` or `3B → 8B → 70B`."""
     for text in list(cell.find_all(string=True)):
         parts, at = [], 0
         for match in WHOLE.finditer(text):
@@ -118,7 +126,9 @@ def _keep_whole(soup: BeautifulSoup, cell: Tag) -> None:
 def visit_table(translator: Any, node: results_table) -> None:
     title = translator.encode(node["title"] or "Table")
     label = f' id="{node["ids"][0]}"' if node["ids"] else ""
-    translator.body.append(f'<div class="results-table"{label} role="region" tabindex="0" aria-label="{title}">')
+    translator.body.append(
+        f'<div class="results-table"{label} role="region" tabindex="0" aria-label="{title}">'
+    )
     before, _, after = node["html"].partition('<table class="table">')
     translator.body.append(f'{before}<table class="table">')
     if node["title"]:
@@ -152,7 +162,9 @@ def mend_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, 
             if "url" in button:
                 button["url"] = re.sub(r"book/editions/[^/]+/", "notebooks/", button["url"])
     if "body" in context:
-        context["body"] = context["body"].replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+        context["body"] = context["body"].replace(
+            '<div role="list" class="citation-list">', '<div class="citation-list">'
+        )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
