@@ -1,7 +1,8 @@
 """Sphinx: what notebooks print, as a reader needs it.
 
-Figures and captioned tables get numbers that go by the chapter ("Table 3.2.1" is the first of Section 3.2, in every
-edition), tables get headers that a screen reader can follow, and launch buttons open the notebooks' sources.
+Figures and captioned tables get numbers that go by the chapter ("Table 3.2.1" is the first of Section 3.2,
+in every edition), tables get headers that a screen reader can follow, and launch buttons open the notebooks'
+sources.
 """
 
 from __future__ import annotations
@@ -145,6 +146,16 @@ def skip(translator: Any, node: results_table) -> None:
     raise nodes.SkipNode
 
 
+def not_drawn(app: Sphinx, env: Any, node: nodes.Element, text: nodes.Element) -> nodes.Node | None:
+    """An edition may lack what a figure or table is drawn from; a reference to it then says so."""
+    target = node.get("reftarget", "")
+    if node.get("reftype") == "numref" and target.startswith(("fig-", "tab-")):
+        return nodes.emphasis(
+            "", f"a {'figure' if target.startswith('fig-') else 'table'} not drawn in this edition"
+        )
+    return None
+
+
 def number_by_chapter(app: Sphinx, env: Any) -> list[str]:
     """Figures, tables and exercises count within their chapter, which has the paper's own number."""
     for docname, kinds in env.toc_fignumbers.items():
@@ -173,6 +184,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         latex=(skip, None), text=(skip, None), man=(skip, None), texinfo=(skip, None),
     )  # fmt: skip
     app.add_transform(Results)
+    app.connect("missing-reference", not_drawn)
     app.connect("env-get-updated", number_by_chapter, priority=900)
     app.connect("html-page-context", mend_page, priority=900)
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
