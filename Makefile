@@ -11,14 +11,15 @@ BIN := $(VENV)/bin
 TORCH = $(shell grep -oE '^torch==[0-9.]+' requirements.lock)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 HTML := _build/html/index.html
-PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_static/* book/editions/*.md book/editions/*/*.ipynb)
+PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_ext/*.py book/_static/* book/editions/*.md book/editions/*/*.ipynb)
 
-.PHONY: book html test lab bench edition lock clean distclean help
+.PHONY: book html slides student test lab bench edition lock clean distclean help
 .DEFAULT_GOAL := help
 
 book: $(VENV)/.user  ## environment, editions that are out of date, HTML at _build/html/index.html
 	$(BIN)/python -m cclib editions build
 	@$(MAKE) --no-print-directory html
+	$(BIN)/python -m cclib teach slides
 	@echo "The book: $(HTML)"
 
 html: _build/.whole  ## compile the pages only, warnings as errors
@@ -26,9 +27,15 @@ html: _build/.whole  ## compile the pages only, warnings as errors
 # The stamp is written after a build without a warning. Sphinx warns about a page only when it reads it,
 # so a failed build forgets what it read. A new table of contents stands on every page: all are written anew.
 _build/.whole: $(PAGES)
-	@rm -f $@ $(if $(filter _toc.yml _config.yml,$?),&& rm -rf _build/.doctrees)
+	@rm -f $@ $(if $(filter _toc.yml _config.yml book/_ext/%,$?),&& rm -rf _build/.doctrees)
 	$(BIN)/jupyter-book build . --path-output . -W -n --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
+
+slides: html  ## a deck for each session of the course, in _build/html/slides
+	$(BIN)/python -m cclib teach slides
+
+student: $(VENV)/.user  ## all notebooks without solutions, in _build/student
+	$(BIN)/python -m cclib teach student
 
 test: $(VENV)/.dev  ## linter, formatter, pytest; PYTEST_ARGS="-n 2 -m 'not slow'" for less
 	$(BIN)/ruff check .
