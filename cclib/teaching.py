@@ -200,10 +200,12 @@ def write_slides(book: Book, folder: Path, edition: str = "atlas") -> list[Path]
     from nbconvert import SlidesExporter
 
     titles, sources = titles_of(book.sources), sources_of(book.root / "book" / "references.bib")
+    titles |= {f"{label}-{edition}": title for label, title in titles.items()}  # as its pages call them
     options: dict[str, Any] = {
         "template_name": "slides",
         "extra_template_basedirs": [str(book.root / "book" / "_templates")],
         "reveal_url_prefix": "../_static/reveal",
+        "reveal_theme": "white",
         "exclude_input": True,
         "exclude_anchor_links": True,
     }
