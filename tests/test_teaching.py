@@ -1,6 +1,8 @@
 """The book in a classroom: exercises, notebooks for students, slides; numbers and tables of the pages."""
 
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -217,7 +219,9 @@ def page(root, stem, seconds=None):
     cells[1].metadata["mystnb"] = {"image": {"alt": "Dots and a line."}}
     path = root / "book" / "editions" / "atlas" / f"{stem}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(new_notebook(cells=cells, metadata={"cclib": {"seconds": seconds}}), path)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"cclib": {"seconds": seconds}, "kernelspec": kernel}
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
 
 
 @pytest.fixture
@@ -296,6 +300,37 @@ def test_figures_are_numbered_by_the_chapter_of_their_page():
     assert figures[f"{edition}/B-models"]["figure"]["fig-c"] == ("B", "1")
     assert figures[f"{edition}/00-paper-against-this-edition"]["table"]["t"] == ("0", "1")
     assert figures["book/rerun"]["table"]["t"] == (3,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["", "https://github.com/owner/name"])
+def test_one_setting_turns_the_launch_buttons_on(address, tmp_path):
+    for name in ("_static", "_ext"):
+        shutil.copytree(ROOT / "book" / name, tmp_path / "book" / name)
+    shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
+    config = (ROOT / "_config.yml").read_text()
+    assert config.count('repository_url: ""') == 1
+    (tmp_path / "_config.yml").write_text(
+        config.replace('repository_url: ""', f'repository_url: "{address}"')
+    )
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/editions/atlas/01-introduction\n")
+    page(tmp_path, "01-introduction")
+    builder = "from jupyter_book.cli.main import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        builder,
+        "build",
+        str(tmp_path),
+        "--path-output",
+        str(tmp_path),
+        "--quiet",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    html = (tmp_path / "_build/html/book/editions/atlas/01-introduction.html").read_text()
+    launched = re.findall(r"https://(?:mybinder|colab)[^\"]*", html)
+    assert len(launched) == (2 if address else 0)
+    assert all(link.endswith("notebooks/01-introduction.ipynb") for link in launched)
 
 
 def test_launch_buttons_open_the_notebooks_that_are_committed():
