@@ -178,12 +178,20 @@ def mend_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, 
         )
 
 
+def only_with_an_address(app: Sphinx, config: Any) -> None:
+    """Without an address there is nothing to launch, and the theme would stop at an empty one."""
+    if not config.html_theme_options.get("repository_url"):
+        for name in ("repository_url", "launch_buttons"):
+            config.html_theme_options.pop(name, None)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_enumerable_node(
         results_table, "table", title_getter=lambda node: node["title"], html=(visit_table, None),
         latex=(skip, None), text=(skip, None), man=(skip, None), texinfo=(skip, None),
     )  # fmt: skip
     app.add_transform(Results)
+    app.connect("config-inited", only_with_an_address)
     app.connect("missing-reference", not_drawn)
     app.connect("env-get-updated", number_by_chapter, priority=900)
     app.connect("html-page-context", mend_page, priority=900)
