@@ -87,8 +87,11 @@ def tidy(html: str) -> tuple[str, str]:
         for cell in table.find_all(["th", "td"]):
             if cell.name == "th":
                 cell["scope"] = "col" if cell.find_parent("thead") else "row"
-            if NUMBER.fullmatch(cell.get_text(strip=True)):
+            said = cell.get_text(strip=True)
+            if NUMBER.fullmatch(said):
                 cell["class"] = "number"
+            elif len(said) > 40:
+                cell["class"] = "sentence"
             _keep_whole(soup, cell)
     return str(soup), title
 
