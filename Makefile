@@ -11,14 +11,15 @@ BIN := $(VENV)/bin
 TORCH = $(shell grep -oE '^torch==[0-9.]+' requirements.lock)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 HTML := _build/html/index.html
-PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_static/* book/_static/explorer/* book/editions/*.md book/editions/*/*.ipynb)
+PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_ext/*.py book/_static/* book/_static/explorer/* book/editions/*.md book/editions/*/*.ipynb)
 
-.PHONY: book html test check-pages audit lab bench edition lock clean distclean help
+.PHONY: book html slides student test check-pages audit lab bench edition lock clean distclean help
 .DEFAULT_GOAL := help
 
 book: $(VENV)/.user  ## environment, editions that are out of date, HTML at _build/html/index.html
 	$(BIN)/python -m cclib editions build
 	@$(MAKE) --no-print-directory html
+	$(BIN)/python -m cclib teach slides
 	@echo "The book: $(HTML)"
 
 html: _build/.whole  ## compile the pages only, warnings as errors
@@ -27,9 +28,15 @@ html: _build/.whole  ## compile the pages only, warnings as errors
 # so a failed build forgets what it read. A new table of contents stands on every page: all are written anew,
 # as they are when a static file changed, since Sphinx copies those only beside a page that it writes.
 _build/.whole: $(PAGES)
-	@rm -f $@ $(if $(filter _toc.yml _config.yml book/_static/%,$?),&& rm -rf _build/.doctrees)
+	@rm -f $@ $(if $(filter _toc.yml _config.yml book/_ext/% book/_static/%,$?),&& rm -rf _build/.doctrees)
 	$(BIN)/jupyter-book build . --path-output . -W -n --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
+
+slides: html  ## a deck for each session of the course, in _build/html/slides
+	$(BIN)/python -m cclib teach slides
+
+student: $(VENV)/.user  ## all notebooks without solutions, in _build/student
+	$(BIN)/python -m cclib teach student
 
 test: $(VENV)/.dev  ## linter, formatter, pytest; PYTEST_ARGS="-n 2 -m 'not slow'" for less
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cclib import explorer
+from cclib import explorer, teaching
 from cclib.editions import FOLDER, Book, add_edition
 from cclib.traces import damaged_parts
 
@@ -18,6 +18,8 @@ editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute,
 app.add_typer(editions, name="editions")
 traces = typer.Typer(no_args_is_help=True, help="Recorded traces: find and set aside what is damaged.")
 app.add_typer(traces, name="traces")
+teach = typer.Typer(no_args_is_help=True, help="The book in a classroom: students' notebooks, slides.")
+app.add_typer(teach, name="teach")
 # a module that has commands of its own is added here: app.add_typer(...), or app.command("name")(call)
 
 
@@ -37,6 +39,7 @@ def build(
     _write(Path("_toc.yml"), book.toc())
     _write(FOLDER / "found.md", book.found())
     explorer.write(book, names or [], echo=typer.echo)
+    _write(FOLDER / "times.md", teaching.times(book))
 
 
 @editions.command()
@@ -96,6 +99,19 @@ def check(
         typer.echo(f"{path}: set aside" if repair else problem)
     typer.echo(f"{len(found)} damaged parts in {store}")
     raise typer.Exit(bool(found) and not repair)
+
+
+@teach.command()
+def student(folder: Path = Path("_build/student")):
+    """Write every notebook without its solutions."""
+    typer.echo(f"{len(teaching.write_students(Book(), folder))} notebooks in {folder}")
+
+
+@teach.command()
+def slides(folder: Path = Path("_build/html/slides")):
+    """Write a deck of slides for each session, from the executed notebooks of Atlas."""
+    for path in teaching.write_slides(Book(), folder):
+        typer.echo(path)
 
 
 def _write(path: Path, text: str) -> None:

@@ -32,7 +32,7 @@ PARAMETERS = (
 )  # fmt: skip
 KEYS = {"title", "parameters", "notebooks", "traces"}
 FOLDER = Path("book") / "editions"
-MACHINERY = {"__main__.py", "editions.py", "explorer.py", "pages.py"}  # cannot change a number
+MACHINERY = {"__main__.py", "editions.py", "explorer.py", "pages.py", "teaching.py"}  # cannot change a number
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,11 @@ class Book:
                 ran = execute(
                     self.sources[stem], self.parameters(edition, stem), stem, edition.name, self.root
                 )
+                seconds = round(time.monotonic() - began)
+                ran.metadata["cclib"] = {"seconds": seconds}
                 self._write(edition, stem, ran)
                 executed.append(self.page(edition.name, stem))
-                echo(f"{where}: {time.monotonic() - began:.0f} s")
+                echo(f"{where}: {seconds} s")
             for page in (self.root / FOLDER / edition.name).glob("*.ipynb"):
                 if page.stem not in stems:  # its source is gone
                     page.unlink()
@@ -157,6 +159,9 @@ class Book:
             self.sources[stem], ran, names, f"*Edition: {verbatim(edition.title)}*", self.root
         )
         page.metadata["cclib"] = {"edition": edition.name, "fingerprint": self.fingerprint(edition, stem)}
+        page.metadata["cclib"]["seconds"] = ran.metadata.get("cclib", {}).get(
+            "seconds"
+        )  # of the course's plan
         text = nbformat.writes(page, version=4) + "\n"
         path = self.page(edition.name, stem)
         if path.exists() and path.read_text() == text:

@@ -37,6 +37,39 @@ def verdicts(results: Mapping[str, Cascade]) -> str:
     return "\n".join(lines) or "- One model makes no chain: name two or more in `models`."
 
 
+def at_a_glance(study: Study, results: Mapping[str, Cascade]) -> str:
+    """The chains in one small table, for a front page, and a warning about models near chance (Markdown)."""
+    lines = [
+        "| chain | accuracy | against its last model, points (95 %) "
+        "| compute saved, as the paper counts | every pass counted |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    for name, result in chains_of(results).items():
+        last = result.stages[-1].correct
+        low, high = (100 * x for x in stats.paired_difference_interval(result.correct, last))
+        saved = (cost.reduced(result, accounting) for accounting in cost.ACCOUNTINGS)
+        cells = [
+            name,
+            f"{result.accuracy:.1%}",
+            f"{100 * (result.accuracy - last.mean()):+.2f} ({low:+.2f} to {high:+.2f})",
+            *("not known" if np.isnan(share) else f"{share:.1%}" for share in saved),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *near_chance(study)])
+
+
+def near_chance(study: Study) -> list[str]:
+    """A line for every model whose accuracy may be that of guessing (Markdown)."""
+    probs = study.test[0].option_probs
+    guess = 0.25 if probs is None else float((1 / np.isfinite(probs).sum(axis=1)).mean())
+    return [
+        f"- **{name} is near chance**: {trace.correct.mean():.1%} where guessing gives {guess:.0%}. "
+        "A stage that knows little has little to keep."
+        for name, trace in zip(study.models, study.test)
+        if stats.accuracy_interval(trace.correct)[0] < guess + 0.05
+    ]
+
+
 def _saving(result: Cascade) -> str:
     paid, made = cost.reduced(result), cost.reduced(result, "every-pass")
     if np.isnan(paid):
@@ -50,16 +83,7 @@ def _moves(saved: float) -> str:
 
 def cautions(study: Study, results: Mapping[str, Cascade]) -> str:
     """What a reader must know before believing the tables (Markdown)."""
-    found = [f"- {verbatim(note)}" for note in study.notes]
-    probs = study.test[0].option_probs
-    guess = 0.25 if probs is None else float((1 / np.isfinite(probs).sum(axis=1)).mean())
-    for name, trace in zip(study.models, study.test):
-        low, _ = stats.accuracy_interval(trace.correct)
-        if low < guess + 0.05:
-            found.append(
-                f"- **{name} is near chance**: {trace.correct.mean():.1%} where guessing gives {guess:.0%}. "
-                "A stage that knows little has little to keep."
-            )
+    found = [*(f"- {verbatim(note)}" for note in study.notes), *near_chance(study)]
     for name, result in chains_of(results).items():
         if result.stage_counts[0] == 0:
             found.append(

@@ -77,13 +77,12 @@ def printed(ran: NotebookNode, tag: str) -> str:
 
 
 def labels_of(notebook: NotebookNode) -> set[str]:
-    """Every label that a notebook defines in its text or for a cell's figure."""
+    """Every label that a notebook defines in its text or for a cell's figure or table."""
     found = set()
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             found |= {m[2] for pattern in DEFINED for m in pattern.finditer(cell.source)}
-        if name := _figure(cell).get("name"):
-            found.add(name)
+        found |= {part["name"] for part in _named(cell)}
     return found
 
 
@@ -107,9 +106,9 @@ def compose(
             page_cell = deepcopy(next(ran))
             page_cell.metadata = deepcopy(cell.metadata)
             page_cell.id = cell.get("id", page_cell.get("id"))
-            if name := _figure(page_cell).get("name"):
-                _figure(page_cell)["name"] = names.labels[name]
-            kept = [o for o in page_cell.outputs if o.get("name") != "stderr"]
+            for part in _named(page_cell):
+                part["name"] = names.labels[part["name"]]
+            kept = [o for o in page_cell.outputs if o.get("name") != "stderr" and not _says_nothing(o)]
             page_cell.outputs = [clean(_renamed(o, names), root) for o in kept]
             cells.append(page_cell)
             if is_tagged(cell, "parameters"):
@@ -159,8 +158,15 @@ def _renamed(output: NotebookNode, names: Names) -> NotebookNode:
     return output
 
 
-def _figure(cell: NotebookNode) -> dict[str, Any]:
-    return cell.metadata.get("mystnb", {}).get("figure", {})
+def _named(cell: NotebookNode) -> list[dict[str, Any]]:
+    """A cell's settings of its figure and of its table, those that have a name."""
+    settings = cell.metadata.get("mystnb", {})
+    return [settings[what] for what in ("figure", "table") if settings.get(what, {}).get("name")]
+
+
+def _says_nothing(output: NotebookNode) -> bool:
+    """Markdown without text: a page would show the object's name in its place."""
+    return output.get("data", {}).get("text/markdown", "some").strip() == ""
 
 
 def _injected(executed: NotebookNode) -> NotebookNode | None:

@@ -1,0 +1,344 @@
+"""The book in a classroom: exercises, notebooks for students, slides; numbers and tables of the pages."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from typer.testing import CliRunner
+
+from cclib import teaching
+from cclib.__main__ import app
+from cclib.editions import Book
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+SOURCES = {p.stem: nbformat.read(p, as_version=4) for p in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+
+EXERCISE = "```{exercise-start}\n:label: ex-sum\n```\nWhat is 2 + 2?\n```{exercise-end}\n```\n\n"
+SOLUTION = "```{solution-start} ex-sum\n:class: dropdown\n```\n"
+
+
+def prose(notebook):
+    return "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+
+
+def code(notebook):
+    return [c.source for c in notebook.cells if c.cell_type == "code"]
+
+
+def solved():
+    """A chapter with an exercise whose solution is text, code, and text."""
+    return new_notebook(
+        cells=[
+            new_markdown_cell("# Sums\n\n## Exercises\n\n" + EXERCISE + SOLUTION + "Add them."),
+            new_code_cell("2 + 2"),
+            new_markdown_cell("Four, since two and two are.\n```{solution-end}\n```\n\nGo on."),
+            new_code_cell("after = 1"),
+        ]
+    )
+
+
+# ---- every chapter -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stem", SOURCES)
+def test_a_chapter_opens_with_its_aims_and_says_what_came_out(stem):
+    text = prose(SOURCES[stem])
+    first = SOURCES[stem].cells[0].source
+    assert re.search(r"^\*\*Aims\.\*\* After this \w+ a reader ", first, re.M), stem
+    computed = "\n".join(
+        c.source for c in SOURCES[stem].cells if "remove-input" in c.metadata.get("tags", [])
+    )
+    assert computed, f"{stem}: nothing says in words what came out"
+    if stem not in ("03-3-commercial-api", "A-2-routing", "I-sensitivity"):  # these say it where it comes out
+        assert "In short" in computed + "\n".join(re.findall(r"^## .*$", text, re.M)), stem
+
+
+@pytest.mark.parametrize("stem", SOURCES)
+def test_a_chapter_has_three_to_five_exercises_each_with_a_folded_solution(stem):
+    text = prose(SOURCES[stem])
+    asked = re.findall(r"```\{exercise-start\}\n:label: (\S+)\n```", text)
+    answered = re.findall(r"```\{solution-start\} (\S+)\n:class: dropdown\n```", text)
+    assert 3 <= len(asked) <= 5 and asked == answered, (asked, answered)
+    assert text.count("{exercise-start}") == text.count("{exercise-end}") == len(asked)
+    assert text.count("{solution-start}") == text.count("{solution-end}") == len(asked)
+
+
+@pytest.mark.parametrize("stem", SOURCES)
+def test_solutions_are_code_that_the_edition_executes(stem):
+    solving, by_label = None, {}
+    for cell in SOURCES[stem].cells:
+        if cell.cell_type == "markdown":
+            for fence in re.finditer(r"```\{solution-(start|end)\} ?(\S*)", cell.source):
+                solving = fence[2] if fence[1] == "start" else None
+                by_label.setdefault(solving, []) if solving else None
+        elif solving:
+            by_label[solving].append(cell.source)
+    without = [label for label, cells in by_label.items() if not cells]
+    assert without in ([], ["ex-models-power"]), "only what takes an afternoon is answered in prose alone"
+
+
+def test_no_label_of_an_exercise_is_used_twice():
+    labels = [label for n in SOURCES.values() for label in re.findall(r":label: (ex-\S+)", prose(n))]
+    assert len(labels) == len(set(labels)) > 60
+
+
+def test_a_solution_that_is_prose_is_left_out_whole():
+    out = teaching.without_solutions(SOURCES["B-models"])
+    assert "For an afternoon" in prose(out) and "crowd out" not in prose(out)
+
+
+@pytest.mark.parametrize("stem", SOURCES)
+def test_every_drawing_cell_has_alternative_text(stem):
+    drawing = [
+        c for c in SOURCES[stem].cells if c.cell_type == "code" and re.search(r"plots\.\w+\(", c.source)
+    ]
+    silent = [c.source for c in drawing if not c.metadata.get("mystnb", {}).get("image", {}).get("alt")]
+    assert not silent
+
+
+@pytest.mark.parametrize("stem", SOURCES)
+def test_what_the_text_refers_to_is_named_somewhere(stem):
+    names = {
+        m[label] for n in SOURCES.values() for label, m in [(0, [t]) for t in teaching.titles_of({"": n})]
+    }
+    asked = re.findall(r"\{(?:ref|numref)\}`([^`<>]+)`", prose(SOURCES[stem]))
+    equations = {m for n in SOURCES.values() for m in re.findall(r"\$\$[ \t]*\(([^()\s]+)\)", prose(n))}
+    assert set(asked) <= names | equations, set(asked) - names
+
+
+# ---- students ----------------------------------------------------------------------------------------
+
+
+def test_a_solution_becomes_one_empty_cell_and_the_rest_stays():
+    out = teaching.without_solutions(solved())
+    assert code(out) == ["# your answer", "after = 1"]
+    assert "**Exercise.** What is 2 + 2?" in prose(out) and "Go on." in prose(out)
+    assert "Add them" not in prose(out) and "Four" not in prose(out)
+    assert "{exercise" not in prose(out) and "{solution" not in prose(out)
+    nbformat.validate(out)
+
+
+def test_the_notebook_that_is_stripped_is_not_changed():
+    before = solved()
+    kept = nbformat.writes(before)
+    teaching.without_solutions(before)
+    assert nbformat.writes(before) == kept
+
+
+def test_a_solution_that_never_ends_is_refused():
+    broken = new_notebook(cells=[new_markdown_cell(EXERCISE + SOLUTION)])
+    with pytest.raises(ValueError, match="solution-start without solution-end"):
+        teaching.without_solutions(broken)
+    with pytest.raises(ValueError, match="solution-end.*nothing is open"):
+        teaching.without_solutions(new_notebook(cells=[new_markdown_cell("```{solution-end}\n```")]))
+
+
+def test_roles_are_put_into_words():
+    titles = {"sec-a": "2.1 Selection"}
+    sources = {"x2020": "Chen et al. (2020)", "y2021": "Xu and Li (2021)"}
+    cases = {
+        "(sec-a)=\n# Title": "# Title",
+        "{cite:t}`x2020` say": "Chen et al. (2020) say",
+        "so {cite:p}`x2020,y2021`.": "so (Chen et al., 2020; Xu and Li, 2021).",
+        "as {cite}`y2021`": "as (Xu and Li, 2021)",
+        "see {ref}`sec-a`": "see “2.1 Selection”",
+        "see {ref}`here <sec-a>`": "see here",
+        "a {term}`trace` that {term}`escalates <escalate>`": "a trace that escalates",
+        "$p \\ge \\theta$ and `code`": "$p \\ge \\theta$ and `code`",
+    }
+    assert {text: teaching.plain(text, titles, sources) for text in cases} == cases
+
+
+def test_every_chapter_is_written_for_students_without_an_answer(tmp_path):
+    done = CliRunner().invoke(app, ["teach", "student", "--folder", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    written = {p.stem: nbformat.read(p, as_version=4) for p in tmp_path.glob("*.ipynb")}
+    assert set(written) == set(SOURCES)
+    for stem, notebook in written.items():
+        nbformat.validate(notebook)
+        asked = prose(SOURCES[stem]).count("{exercise-start}")
+        assert prose(notebook).count("**Exercise.** ") == code(notebook).count("# your answer") == asked
+        assert not re.search(r"\{(cite|ref|numref|term|solution|exercise)\b", prose(notebook)), stem
+        assert not any(c.get("outputs") for c in notebook.cells)
+        ids = [c.id for c in notebook.cells]
+        assert len(ids) == len(set(ids))
+
+
+@pytest.mark.slow
+def test_a_students_notebook_runs(tmp_path):
+    from cclib.editions import execute
+
+    teaching.write_students(Book(ROOT), tmp_path)
+    notebook = nbformat.read(tmp_path / "J-audit.ipynb", as_version=4)
+    ran = execute(notebook, {}, "J-audit", "student", tmp_path)
+    assert any(c.get("outputs") for c in ran.cells)
+
+
+# ---- slides and times --------------------------------------------------------------------------------
+
+
+def shown(source, kind="slide", **outputs):
+    make = new_code_cell if outputs else new_markdown_cell
+    return make(source, metadata={"slideshow": {"slide_type": kind}}, **outputs)
+
+
+def test_slides_have_headings_and_lists_and_the_speaker_has_the_prose():
+    notebook = new_notebook(
+        cells=[shown("(sec-a)=\n# Title\n\nLong prose.\n\n- a point"), new_markdown_cell("not on a slide")]
+    )
+    slide, notes = teaching.deck([notebook], {}, {}).cells
+    assert slide.source == "# Title\n\n- a point" and slide.metadata.slideshow.slide_type == "slide"
+    assert notes.source == "Long prose." and notes.metadata.slideshow.slide_type == "notes"
+
+
+def test_every_session_has_slides_of_chapters_that_are_there():
+    for stems in teaching.SESSIONS.values():
+        marked = {
+            s for s in stems for c in SOURCES[s].cells if c.metadata.get("slideshow", {}).get("slide_type")
+        }
+        assert len(marked) >= 4 and set(stems) <= set(SOURCES)
+
+
+def page(root, stem, seconds=None):
+    """An executed chapter with one slide of each kind, in a repository of a test."""
+    picture = new_output("display_data", {"image/png": "iVBORw0KGgo="})
+    table = new_output(
+        "display_data", {"text/html": "<style>td {}</style><table><tr><td>7</td></tr></table>"}
+    )
+    cells = [
+        shown(f"# {stem}\n\nSee {{ref}}`sec-a`."),
+        shown("secret()", "subslide", outputs=[picture, table]),
+        new_code_cell("hidden()", outputs=[new_output("stream", text="never shown")]),
+    ]
+    cells[1].metadata["mystnb"] = {"image": {"alt": "Dots and a line."}}
+    path = root / "book" / "editions" / "atlas" / f"{stem}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"cclib": {"seconds": seconds}, "kernelspec": kernel}
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
+
+
+@pytest.fixture
+def taught(tmp_path):
+    """A repository in which the chapters of both sessions are executed."""
+    for stems in teaching.SESSIONS.values():
+        for i, stem in enumerate(stems):
+            page(tmp_path, stem, seconds=30 * (i + 1))
+    (tmp_path / "book" / "references.bib").write_text("")
+    (tmp_path / "book" / "_templates").symlink_to(ROOT / "book" / "_templates")
+    return Book(tmp_path, package=tmp_path / "package")
+
+
+def test_a_deck_asks_nothing_of_another_host_and_its_images_are_described(taught, tmp_path):
+    decks = teaching.write_slides(taught, tmp_path / "slides")
+    assert [d.name for d in decks] == ["session-1.html", "session-2.html"]
+    for deck in decks:
+        html = deck.read_text()
+        assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//[^"']*|@import[^;]*|from 'http[^']*""", html)
+        assert 'alt="Dots and a line."' in html and "<td>7</td>" in html and "td {}" not in html
+        assert "secret()" not in html and "never shown" not in html
+        for address in re.findall(r"""(?:src|href)=["'](\.\./_static/[^"']+)""", html):
+            assert (ROOT / "book" / address.removeprefix("../")).exists(), address
+
+
+def test_slides_need_executed_notebooks(taught, tmp_path):
+    taught.page("atlas", "01-introduction").unlink()
+    with pytest.raises(FileNotFoundError, match="01-introduction.*editions build atlas"):
+        teaching.write_slides(taught, tmp_path / "slides")
+
+
+def test_the_plan_adds_up_the_seconds_that_notebooks_took(taught):
+    lines = teaching.times(taught).splitlines()
+    assert lines[2] == "| 1. Asking the small model first | 5 | 30, 60, 90, 120, 150 | 7.5 minutes |"
+    page(taught.root, "01-introduction", seconds=None)
+    assert "| ?, 60, 90, 120, 150 | not measured |" in teaching.times(taught)
+
+
+# ---- tables of the pages -----------------------------------------------------------------------------
+
+
+def test_a_printed_table_has_one_row_of_headers_with_scopes():
+    pd = pytest.importorskip("pandas")
+    from results import tidy
+
+    frame = pd.DataFrame(
+        {"n": [1, 2], "interval": ["[0.1, 0.2]", "atlas-s"]}, index=pd.Index(["a", "b"], name="who")
+    )
+    html, caption = tidy(frame.style.set_caption("What came out").to_html())
+    assert caption == "What came out" and "<caption" not in html and "<style" not in html
+    assert html.count("<tr>") == 3 and html.count('scope="col"') == 3 and html.count('scope="row"') == 2
+    assert '<th scope="col">who</th>' in html and '<span class="whole">atlas-s</span>' in html
+    assert html.count('class="number"') == 3
+
+
+def test_figures_are_numbered_by_the_chapter_of_their_page():
+    from types import SimpleNamespace
+
+    from results import number_by_chapter
+
+    edition = "book/editions/atlas"
+    figures = {
+        f"{edition}/03-2-open-source-models": {
+            "figure": {"fig-a": (7,), "fig-b": (8,)},
+            "table": {"t": (1,)},
+        },
+        f"{edition}/B-models": {"figure": {"fig-c": (9,)}},
+        f"{edition}/00-paper-against-this-edition": {"table": {"t": (2,)}},
+        "book/rerun": {"table": {"t": (3,)}},
+    }
+    number_by_chapter(None, SimpleNamespace(toc_fignumbers=figures))
+    assert list(figures[f"{edition}/03-2-open-source-models"]["figure"].values()) == [
+        ("3", "2", "1"),
+        ("3", "2", "2"),
+    ]
+    assert figures[f"{edition}/B-models"]["figure"]["fig-c"] == ("B", "1")
+    assert figures[f"{edition}/00-paper-against-this-edition"]["table"]["t"] == ("0", "1")
+    assert figures["book/rerun"]["table"]["t"] == (3,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["", "https://github.com/owner/name"])
+def test_one_setting_turns_the_launch_buttons_on(address, tmp_path):
+    for name in ("_static", "_ext"):
+        shutil.copytree(ROOT / "book" / name, tmp_path / "book" / name)
+    shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
+    config = (ROOT / "_config.yml").read_text()
+    assert config.count('repository_url: ""') == 1
+    (tmp_path / "_config.yml").write_text(
+        config.replace('repository_url: ""', f'repository_url: "{address}"')
+    )
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/editions/atlas/01-introduction\n")
+    page(tmp_path, "01-introduction")
+    builder = "from jupyter_book.cli.main import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        builder,
+        "build",
+        str(tmp_path),
+        "--path-output",
+        str(tmp_path),
+        "--quiet",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    html = (tmp_path / "_build/html/book/editions/atlas/01-introduction.html").read_text()
+    launched = re.findall(r"https://(?:mybinder|colab)[^\"]*", html)
+    assert len(launched) == (2 if address else 0)
+    assert all(link.endswith("notebooks/01-introduction.ipynb") for link in launched)
+
+
+def test_launch_buttons_open_the_notebooks_that_are_committed():
+    from results import mend_page
+
+    url = "https://mybinder.org/v2/gh/o/r/main?urlpath=lab/tree/book/editions/atlas/01-introduction.ipynb"
+    context = {"header_buttons": [{"type": "group", "buttons": [{"url": url}]}, {"type": "javascript"}]}
+    mend_page(None, "p", "t", context, None)
+    assert context["header_buttons"][0]["buttons"][0]["url"].endswith(
+        "lab/tree/notebooks/01-introduction.ipynb"
+    )
