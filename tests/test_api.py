@@ -119,7 +119,7 @@ def test_p_t_of_a_quantised_file_is_that_of_its_server(tmp_path):
     off = np.abs(served.p_t - here.p_t)
     print(f"P(T), served against local: max {off.max():.4f}, mean {off.mean():.4f}")
     assert (served.prompt_tokens == here.prompt_tokens).all()
-    assert off.mean() < 0.03 and off.max() < 0.15
+    assert off.mean() < 0.04 and off.max() < 0.2
     assert (served.column("prediction") == here.column("prediction")).mean() > 0.9
 
 
