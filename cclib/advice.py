@@ -93,11 +93,12 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
         )
         level = found[found["AIQ above the first, interval"].str[1] >= 0]
         if len(level) > 1:
-            cheapest = level["extra cost"].idxmin()
+            cheapest = level["cost of deciding"].idxmin()
+            needs, price = level.loc[cheapest, ["needs", "cost of deciding"]]
             rest = "; ".join(name for name in level.index if name != best)
             lines.append(
                 f"These {SAME} it on these questions: {rest}. Cheapest to decide with is {cheapest}, which "
-                f"needs {level.loc[cheapest, 'needs']}."
+                f"needs {needs}; it costs {price:.2%} of the large model's pass."
             )
     ordered = found.sort_values("AIQ, paper", ascending=False)
     if ordered.index[0] != best:

@@ -47,6 +47,11 @@ def _axes(title: str, width: float = 7.2, height: float = 3.8, columns: int = 1)
     return figure, axes[0]
 
 
+def _legend_beside(ax: plt.Axes) -> None:
+    """The legend at the right of the axes, where it hides nothing."""
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+
+
 def walk(steps: pd.DataFrame, pt: float, pik: float | None, title: str) -> Figure:
     """One question's way through the stages (Figure 1 of the paper).
 
@@ -102,7 +107,8 @@ def confidence_histogram(confidence: np.ndarray, correct: np.ndarray, name: str,
 
 def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Reliability diagram; each curve has columns confidence, accuracy and count, a row a bin."""
-    figure, (ax,) = _axes(title, width=5.2, height=4.4)
+    figure, (ax,) = _axes(title, width=7.2, height=4.4)
+    ax.set_box_aspect(1)
     ax.plot([0, 1], [0, 1], color="#888888", lw=1, ls="--", label="perfectly calibrated")
     for i, (name, bins) in enumerate(curves.items()):
         ax.plot(bins["confidence"], bins["accuracy"], color=COLOURS[i], lw=1)
@@ -111,7 +117,7 @@ def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
             bins["confidence"], bins["accuracy"], s=size, color=COLOURS[i], marker=MARKERS[i], label=name
         )
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated confidence", ylabel="share of right answers")
-    ax.legend(loc="upper left")
+    _legend_beside(ax)
     return figure
 
 
@@ -159,7 +165,7 @@ def frontier(
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(xlabel=xlabel, ylabel="accuracy")
-    ax.legend()
+    _legend_beside(ax) if len(curves) > 3 else ax.legend()
     return figure
 
 
@@ -249,7 +255,7 @@ def prices(cost: pd.Series, quality: pd.Series, title: str) -> Figure:
     for name, x, y in zip(cost.index, cost, quality):
         near = [a for a in apart if abs(a[0] - x) < 0.12 * (cost.max() or 1) and abs(a[1] - y) < 0.02]
         if not near:  # points on top of each other share the first one's name
-            ax.annotate(name, (x, y), xytext=(6, -3), textcoords="offset points", fontsize=8)
+            ax.annotate(name, (x, y), xytext=(3, 5), textcoords="offset points", fontsize=8)
             apart.append((x, y))
     ax.axhline(0.5, color="#888888", lw=1, ls="--")
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
