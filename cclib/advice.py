@@ -138,8 +138,8 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
 
 def promise(held: pd.DataFrame, max_drop: float, delta: float) -> str:
     """Markdown: whether the promise held and what it cost, from `resampling.kept` by accounting and chain."""
-    made, bold, known = (held.xs(way, level="thresholds chosen") for way in (*WAYS, "with the truth at hand"))
-    lose, saved = "share of draws that lose more", "reduced compute"
+    made, bold, known = (held.xs(way, level="choice") for way in (*WAYS, "with the truth at hand"))
+    lose, saved = "share broken", "reduced compute"
     broken = int((made[f"{lose}, interval"].str[0] > delta).sum())
     holds = f"does not hold for {broken} of {len(made)} chains" if broken else "holds"
     points = f"{100 * max_drop:g} point" + ("" if max_drop == 0.01 else "s")
@@ -154,7 +154,7 @@ def promise(held: pd.DataFrame, max_drop: float, delta: float) -> str:
         if best <= 0:
             lines.append(f"{name}: nothing saves compute at that loss, so **use the last model alone**.")
             continue
-        none = 1 - row["share of draws with thresholds"]
+        none = 1 - row["share found"]
         lines.append(
             f"{name}: the promise saves {row[saved]:.1%} on average, choosing without it {risky:.1%}, "
             f"knowing the truth {best:.1%}."
