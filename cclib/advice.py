@@ -137,8 +137,8 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
 
 
 def promise(held: pd.DataFrame, max_drop: float, delta: float) -> str:
-    """Markdown: whether the promise held and what it cost, from `resampling.kept` by accounting and chain."""
-    made, bold, known = (held.xs(way, level="choice") for way in (*WAYS, "with the truth at hand"))
+    """Markdown: whether the promise held and what it cost, from `resampling.kept` of each chain."""
+    made, bold, known = (held.xs(way, level="choice") for way in (*WAYS, "knowing the truth"))
     lose, saved = "share broken", "reduced compute"
     broken = int((made[f"{lose}, interval"].str[0] > delta).sum())
     holds = f"does not hold for {broken} of {len(made)} chains" if broken else "holds"
@@ -148,9 +148,8 @@ def promise(held: pd.DataFrame, max_drop: float, delta: float) -> str:
         f"{made[lose].max():.1%} of the draws, where {delta:.0%} were allowed. Those not corrected do in up "
         f"to {bold[lose].max():.1%}."
     ]
-    for (accounting, chain), row in made.iterrows():
-        best, risky = (of.loc[(accounting, chain), saved] for of in (known, bold))
-        name = f"{chain} ({accounting})"
+    for name, row in made.iterrows():
+        best, risky = (of.loc[name, saved] for of in (known, bold))
         if best <= 0:
             lines.append(f"{name}: nothing saves compute at that loss, so **use the last model alone**.")
             continue

@@ -287,9 +287,7 @@ def drops(
             alpha=0.6,
             label=name,
         )
-    ax.scatter(
-        [100 * known[0]], [known[1]], color=COLOURS[6], marker="*", s=140, label="with the truth at hand"
-    )
+    ax.scatter([100 * known[0]], [known[1]], color=COLOURS[6], marker="*", s=140, label="knowing the truth")
     ax.axvline(100 * max_drop, color="#888888", lw=1, ls="--", label="may be lost")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(xlabel="true loss of accuracy against the last model (points)", ylabel="compute saved")

@@ -112,7 +112,7 @@ def kept(
             "share of halves broken": (other["drop"] > max_drop + EQUAL).mean(),
         }
     known = best_known(traces, max_drop, accounting)
-    rows["with the truth at hand"] = {
+    rows["knowing the truth"] = {
         "share found": float(known["found"]),
         "difference (points)": 100 * -known["drop"] + 0.0,
         "reduced compute": known["reduced"],
