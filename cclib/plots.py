@@ -47,11 +47,6 @@ def _axes(title: str, width: float = 7.2, height: float = 3.8, columns: int = 1)
     return figure, axes[0]
 
 
-def _legend_beside(ax: plt.Axes) -> None:
-    """The legend at the right of the axes, where it hides nothing."""
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
-
-
 def walk(steps: pd.DataFrame, pt: float, pik: float | None, title: str) -> Figure:
     """One question's way through the stages (Figure 1 of the paper).
 
@@ -117,7 +112,7 @@ def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
             bins["confidence"], bins["accuracy"], s=size, color=COLOURS[i], marker=MARKERS[i], label=name
         )
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated confidence", ylabel="share of right answers")
-    _legend_beside(ax)
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)  # beside the axes, where it hides nothing
     return figure
 
 
@@ -143,7 +138,7 @@ def frontier(
     bands: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None,
 ) -> Figure:
     """Cost against accuracy: curves of cascades (x, y), points of single models, bands (x, low, high)."""
-    figure, (ax,) = _axes(title, height=4.2)
+    figure, (ax,) = _axes(title, height=4.6)
     for i, (name, (x, y)) in enumerate(curves.items()):
         ax.plot(
             x,
@@ -160,12 +155,13 @@ def frontier(
             ax.fill_between(bx, low, high, color=COLOURS[i], alpha=0.15, lw=0)
     for name, (x, y) in points.items():
         ax.scatter([x], [y], color=COLOURS[6], marker="*", s=90, zorder=3)
-        ax.annotate(name, (x, y), xytext=(6, -11), textcoords="offset points", fontsize=9)
+        beside = (6, 6) if x > 0.8 else (6, -11)  # away from the curves that end there
+        ax.annotate(name, (x, y), xytext=beside, textcoords="offset points", fontsize=9)
     ax.axvline(1, color="#888888", lw=0.8, ls=":")
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(xlabel=xlabel, ylabel="accuracy")
-    _legend_beside(ax) if len(curves) > 3 else ax.legend()
+    figure.legend(loc="outside lower center", ncols=min(3, len(curves)), fontsize=9)
     return figure
 
 
