@@ -93,11 +93,12 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
         )
         level = found[found["AIQ above the first, interval"].str[1] >= 0]
         if len(level) > 1:
-            cheapest = level["extra cost"].idxmin()
+            cheapest = level["cost of deciding"].idxmin()
+            needs, price = level.loc[cheapest, ["needs", "cost of deciding"]]
             rest = "; ".join(name for name in level.index if name != best)
             lines.append(
                 f"These {SAME} it on these questions: {rest}. Cheapest to decide with is {cheapest}, which "
-                f"needs {level.loc[cheapest, 'needs']}."
+                f"needs {needs}; it costs {price:.2%} of the large model's pass."
             )
     ordered = found.sort_values("AIQ, paper", ascending=False)
     if ordered.index[0] != best:
@@ -136,9 +137,9 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
 
 
 def promise(held: pd.DataFrame, max_drop: float, delta: float) -> str:
-    """Markdown: whether the promise held and what it cost, from `resampling.kept` by accounting and chain."""
-    made, bold, known = (held.xs(way, level="thresholds chosen") for way in (*WAYS, "with the truth at hand"))
-    lose, saved = "share of draws that lose more", "reduced compute"
+    """Markdown: whether the promise held and what it cost, from `resampling.kept` of each chain."""
+    made, bold, known = (held.xs(way, level="choice") for way in (*WAYS, "knowing the truth"))
+    lose, saved = "share broken", "reduced compute"
     broken = int((made[f"{lose}, interval"].str[0] > delta).sum())
     holds = f"does not hold for {broken} of {len(made)} chains" if broken else "holds"
     points = f"{100 * max_drop:g} point" + ("" if max_drop == 0.01 else "s")
@@ -147,13 +148,12 @@ def promise(held: pd.DataFrame, max_drop: float, delta: float) -> str:
         f"{made[lose].max():.1%} of the draws, where {delta:.0%} were allowed. Those not corrected do in up "
         f"to {bold[lose].max():.1%}."
     ]
-    for (accounting, chain), row in made.iterrows():
-        best, risky = (of.loc[(accounting, chain), saved] for of in (known, bold))
-        name = f"{chain} ({accounting})"
+    for name, row in made.iterrows():
+        best, risky = (of.loc[name, saved] for of in (known, bold))
         if best <= 0:
             lines.append(f"{name}: nothing saves compute at that loss, so **use the last model alone**.")
             continue
-        none = 1 - row["share of draws with thresholds"]
+        none = 1 - row["share found"]
         lines.append(
             f"{name}: the promise saves {row[saved]:.1%} on average, choosing without it {risky:.1%}, "
             f"knowing the truth {best:.1%}."

@@ -103,7 +103,8 @@ def confidence_histogram(confidence: np.ndarray, correct: np.ndarray, name: str,
 
 def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Reliability diagram; each curve has columns confidence, accuracy and count, a row a bin."""
-    figure, (ax,) = _axes(title, width=5.2, height=4.4)
+    figure, (ax,) = _axes(title, width=7.2, height=4.4)
+    ax.set_box_aspect(1)
     ax.plot([0, 1], [0, 1], color="#888888", lw=1, ls="--", label="perfectly calibrated")
     for i, (name, bins) in enumerate(curves.items()):
         ax.plot(bins["confidence"], bins["accuracy"], color=COLOURS[i], lw=1)
@@ -112,7 +113,7 @@ def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
             bins["confidence"], bins["accuracy"], s=size, color=COLOURS[i], marker=MARKERS[i], label=name
         )
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated confidence", ylabel="share of right answers")
-    ax.legend(loc="upper left")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)  # beside the axes, where it hides nothing
     return figure
 
 
@@ -138,7 +139,7 @@ def frontier(
     bands: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None,
 ) -> Figure:
     """Cost against accuracy: curves of cascades (x, y), points of single models, bands (x, low, high)."""
-    figure, (ax,) = _axes(title, height=4.2)
+    figure, (ax,) = _axes(title, height=4.6)
     for i, (name, (x, y)) in enumerate(curves.items()):
         ax.plot(
             x,
@@ -155,12 +156,13 @@ def frontier(
             ax.fill_between(bx, low, high, color=COLOURS[i], alpha=0.15, lw=0)
     for name, (x, y) in points.items():
         ax.scatter([x], [y], color=COLOURS[6], marker="*", s=90, zorder=3)
-        ax.annotate(name, (x, y), xytext=(6, -11), textcoords="offset points", fontsize=9)
+        beside = (6, 6) if x > 0.8 else (6, -11)  # away from the curves that end there
+        ax.annotate(name, (x, y), xytext=beside, textcoords="offset points", fontsize=9)
     ax.axvline(1, color="#888888", lw=0.8, ls=":")
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(xlabel=xlabel, ylabel="accuracy")
-    ax.legend()
+    figure.legend(loc="outside lower center", ncols=min(3, len(curves)), fontsize=9)
     return figure
 
 
@@ -250,7 +252,7 @@ def prices(cost: pd.Series, quality: pd.Series, title: str) -> Figure:
     for name, x, y in zip(cost.index, cost, quality):
         near = [a for a in apart if abs(a[0] - x) < 0.12 * (cost.max() or 1) and abs(a[1] - y) < 0.02]
         if not near:  # points on top of each other share the first one's name
-            ax.annotate(name, (x, y), xytext=(6, -3), textcoords="offset points", fontsize=8)
+            ax.annotate(name, (x, y), xytext=(3, 5), textcoords="offset points", fontsize=8)
             apart.append((x, y))
     ax.axhline(0.5, color="#888888", lw=1, ls="--")
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -282,9 +284,7 @@ def drops(
             alpha=0.6,
             label=name,
         )
-    ax.scatter(
-        [100 * known[0]], [known[1]], color=COLOURS[6], marker="*", s=140, label="with the truth at hand"
-    )
+    ax.scatter([100 * known[0]], [known[1]], color=COLOURS[6], marker="*", s=140, label="knowing the truth")
     ax.axvline(100 * max_drop, color="#888888", lw=1, ls="--", label="may be lost")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set(xlabel="true loss of accuracy against the last model (points)", ylabel="compute saved")

@@ -104,20 +104,20 @@ def kept(
         of, other = drawn[drawn["way"] == way], halved[halved["way"] == way]
         broken = int((of["drop"] > max_drop + EQUAL).sum())
         rows[way] = {
-            "share of draws with thresholds": of["found"].mean(),
-            "share of draws that lose more": broken / len(of),
-            "share of draws that lose more, interval": stats.wilson(broken, len(of)),
+            "share found": of["found"].mean(),
+            "share broken": broken / len(of),
+            "share broken, interval": stats.wilson(broken, len(of)),
             "difference (points)": 100 * -of["drop"].mean() + 0.0,
             "reduced compute": of["reduced"].mean(),
-            "share of other halves that lose more": (other["drop"] > max_drop + EQUAL).mean(),
+            "share of halves broken": (other["drop"] > max_drop + EQUAL).mean(),
         }
     known = best_known(traces, max_drop, accounting)
-    rows["with the truth at hand"] = {
-        "share of draws with thresholds": float(known["found"]),
+    rows["knowing the truth"] = {
+        "share found": float(known["found"]),
         "difference (points)": 100 * -known["drop"] + 0.0,
         "reduced compute": known["reduced"],
     }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("thresholds chosen")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("choice")
 
 
 def chosen_on_half(study: Study, max_drop: float = 0.01, delta: float = 0.05, seed: int = 0) -> pd.DataFrame:

@@ -46,7 +46,8 @@ def ranking(methods: Sequence[Method], setting: Setting) -> pd.DataFrame:
 
     Intervals are 95 %, from the same draws of questions for all methods, and so are those of differences: to
     the cascade on P(T), to the first method, and to sending at random, whose hull gains by hindsight too.
-    "gap closed" is how far APGR comes from random (0) to the oracle (1).
+    "gap closed" is how far APGR comes from random (0) to the oracle (1). "cost of deciding" is of all that
+    runs before the choice, "extra cost" of what of it is no part of the small model's answering pass.
     """
     had = [m for m in methods if m.score is not None]
     fronts = {m.name: frontier(m, setting) for m in had}
@@ -72,6 +73,7 @@ def ranking(methods: Sequence[Method], setting: Setting) -> pd.DataFrame:
         eighty = cpt(front.quality, 0.8)
         rows[m.name] |= {
             "extra cost": m.extra,
+            "cost of deciding": m.depth * setting.small_cost + m.extra,
             "AIQ, every pass": round(aiq(front, setting), 12),  # ties are ties
             "AIQ, every pass, interval": interval(height),
             "AIQ above P(T), interval": interval(height - heights["P(T)"]) if "P(T)" in heights else GAP,
