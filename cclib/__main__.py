@@ -110,7 +110,11 @@ def student(folder: Path = Path("_build/student")):
 @teach.command()
 def slides(folder: Path = Path("_build/html/slides")):
     """Write a deck of slides for each session, from the executed notebooks of Atlas."""
-    for path in teaching.write_slides(Book(), folder):
+    book = Book()
+    if "atlas" not in book.editions:
+        typer.echo("no slides: they are made from the edition atlas, and editions/ has none of that name")
+        return
+    for path in teaching.write_slides(book, folder):
         typer.echo(path)
 
 

@@ -40,8 +40,8 @@ def verdicts(results: Mapping[str, Cascade]) -> str:
 def at_a_glance(study: Study, results: Mapping[str, Cascade]) -> str:
     """The chains in one small table, for a front page, and a warning about models near chance (Markdown)."""
     lines = [
-        "| chain | accuracy | against its last model, points (95 %) "
-        "| compute saved, as the paper counts | every pass counted |",
+        "| chain | accuracy | less the last model's, points (95 %) "
+        "| compute saved, paper's count | every pass |",
         "| --- | --: | --: | --: | --: |",
     ]
     for name, result in chains_of(results).items():
