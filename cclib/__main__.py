@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cclib import plan
 from cclib.editions import FOLDER, Book, add_edition
 from cclib.traces import damaged_parts
 
@@ -17,6 +18,7 @@ editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute,
 app.add_typer(editions, name="editions")
 traces = typer.Typer(no_args_is_help=True, help="Recorded traces: find and set aside what is damaged.")
 app.add_typer(traces, name="traces")
+app.command("plan")(plan.command)
 # a module that has commands of its own is added here: app.add_typer(...), or app.command("name")(call)
 
 
@@ -34,6 +36,8 @@ def build(
     book.build(names or [], echo=typer.echo)
     _write(Path("_toc.yml"), book.toc())
     _write(FOLDER / "found.md", book.found())
+    for name, text in plan.pages().items():
+        _write(FOLDER / name, text)
 
 
 @editions.command()

@@ -87,9 +87,7 @@ def main(store: str, n: int, what: str) -> None:
     ray.init(address=nodes.address, logging_level="error", log_to_driver=False)
     cluster.BATCH, recording.FLUSH_ROWS = 20, 1
     if what != "nothing":
-        threading.Thread(
-            target=harm, args=(what, Path(store) / "atlas-s", second), daemon=True
-        ).start()
+        threading.Thread(target=harm, args=(what, Path(store) / "atlas-s", second), daemon=True).start()
     questions = cclib.load_benchmark("atlas", limit=n)
     began = time.monotonic()
     trace = cclib.collect(
