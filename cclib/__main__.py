@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cclib import explorer, teaching
+from cclib import explorer, plan, teaching
 from cclib.editions import FOLDER, Book, add_edition
 from cclib.traces import damaged_parts
 
@@ -20,6 +20,7 @@ traces = typer.Typer(no_args_is_help=True, help="Recorded traces: find and set a
 app.add_typer(traces, name="traces")
 teach = typer.Typer(no_args_is_help=True, help="The book in a classroom: students' notebooks, slides.")
 app.add_typer(teach, name="teach")
+app.command("plan")(plan.command)
 # a module that has commands of its own is added here: app.add_typer(...), or app.command("name")(call)
 
 
@@ -40,6 +41,8 @@ def build(
     _write(FOLDER / "found.md", book.found())
     explorer.write(book, names or [], echo=typer.echo)
     _write(FOLDER / "times.md", teaching.times(book))
+    for name, text in plan.pages().items():
+        _write(FOLDER / name, text)
 
 
 @editions.command()

@@ -293,6 +293,8 @@ def _locate(
 
         return str(atlas.model_folder(str(name))), {"use_safetensors": True}
     path = Path(name).expanduser()
+    if path == Path("."):  # an empty name is one too
+        path = Path("no name")
     if path.suffix.lower() == ".gguf":
         if not path.exists():
             raise FileNotFoundError(f"no GGUF file at {path}; give the path of a downloaded model")

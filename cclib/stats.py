@@ -262,6 +262,10 @@ def _rows(kind: type | None = None, **columns: ArrayLike) -> list[np.ndarray]:
     shapes = {name: a.shape for name, a in zip(columns, arrays)}
     if any(a.ndim != 1 for a in arrays) or len(set(shapes.values())) > 1:
         raise ValueError(f"expected one-dimensional arrays of one length, found shapes {shapes}")
+    if kind is bool:
+        odd = [a for a in arrays if a.dtype.kind not in "biuf" or not np.isin(a, (0, 1)).all()]
+        if odd:
+            raise ValueError(f"expected true or false (1 or 0) for each question, found {odd[0][:3]}")
     return [a if kind is None else a.astype(kind) for a in arrays]
 
 

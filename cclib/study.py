@@ -22,7 +22,7 @@ from cclib.cascade import chains, check_stages
 from cclib.models import expand_family, is_api, runs_here, slug
 from cclib.pik import PIK
 from cclib.recording import collect
-from cclib.traces import Trace, read_trace
+from cclib.traces import Trace, part_name, read_trace
 
 TRAIN_QUESTIONS = 3000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
 EXPORT_FILE = "study.json"
@@ -174,7 +174,12 @@ def export_study(study: Study, folder: str | Path) -> Path:
                 tables.append(slim.with_column("part", np.repeat(part, len(trace))).table)
         (folder / name).mkdir(parents=True, exist_ok=True)
         table = pa.concat_tables(tables, promote_options="default")
-        pq.write_table(table, folder / name / "part-00000.parquet", compression="zstd", compression_level=19)
+        written = pa.BufferOutputStream()
+        pq.write_table(table, written, compression="zstd", compression_level=19)
+        content = written.getvalue().to_pybytes()
+        for before in (folder / name).glob("part-*.parquet"):
+            before.unlink()
+        (folder / name / part_name(0, content)).write_bytes(content)
         provenance = {"model": name} | study.test[i].provenance
         (folder / name / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n")
     about = {"benchmark": study.benchmark, "seed": study.seed, "models": study.models}

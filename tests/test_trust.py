@@ -316,3 +316,32 @@ def test_an_edition_is_not_written_outside_its_folder(name, tmp_path):
     with pytest.raises(ValueError, match="an edition is named with"):
         add_edition(tmp_path, name, {"models": "atlas"})
     assert not list(tmp_path.rglob("*.yml"))
+
+
+AUDITED = {"name": "numpy", "version": "2.0", "vulns": []}
+FOUND = {"name": "numpy", "version": "2.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1"]}]}
+SKIPPED = {"name": "torch", "skip_reason": "not found"}
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "message"),
+    [
+        ([AUDITED], 0, "1 of 1 packages of .* checked, 0 vulnerable"),
+        ([FOUND, AUDITED], 1, "numpy 2.0: PYSEC-1, fixed in 2.1"),
+        ([AUDITED, SKIPPED], 2, "1 of 2 packages .*\n.*NOT checked.*torch"),
+        (None, 2, "was NOT checked: .*no route"),
+    ],
+)
+def test_an_audit_that_could_not_look_is_no_clean_one(printed, code, message, tmp_path):
+    """With a pip-audit that prints what we say: the real one calls a lock clean that it could not look up."""
+    answer = (
+        "raise SystemExit('no route')"
+        if printed is None
+        else f"print({json.dumps({'dependencies': printed})!r})"
+    )
+    (tmp_path / "pip_audit.py").write_text(answer + "\n")
+    ran = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "audit", "some.lock"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == code and re.search(message, ran.stdout)
