@@ -83,7 +83,7 @@ def test_pickled_weights_are_refused(tiny, tmp_path):
     shutil.copytree(tiny, folder)
     (folder / "model.safetensors").unlink()
     torch.save({}, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match="could not be loaded"):
+    with pytest.raises(ValueError, match="refused: its weights are pickled"):
         cclib.load_model(folder)
 
 
