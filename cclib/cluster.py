@@ -48,21 +48,15 @@ class ClusterModel:
     """A model on the workers of a Ray cluster: `cclib.recording` writes its answers like a loaded one's.
 
     Args:
-        questions: what will be asked. The cluster starts when the first answer is wanted.
         worker: what one worker takes of its node, in Ray's words; default: {"num_gpus": 1} where the
             cluster has GPUs, else {"num_cpus": 2}. For a model that one GPU cannot hold: {"num_gpus": 4},
             with device="auto".
     """
 
     def __init__(
-        self,
-        name: str | Path,
-        questions: Sequence[Question],
-        layer: int | None = None,
-        device: str | None = None,
-        dtype: str = "auto",
-        worker: dict[str, Any] | None = None,
-    ) -> None:
+        self, name: str | Path, questions: Sequence[Question], layer: int | None = None,
+        device: str | None = None, dtype: str = "auto", worker: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.name, self.slug = str(Path(name).resolve() if Path(name).exists() else name), slug(name)
         self.stream = self._stream(list(questions), (self.name, layer, device, dtype), worker)
 
