@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from cclib import explorer, plan, teaching
+from cclib.damage import damaged_parts
 from cclib.editions import FOLDER, Book, add_edition
-from cclib.traces import damaged_parts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute, list, add.")

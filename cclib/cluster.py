@@ -1,8 +1,7 @@
-"""Recording on several machines: Ray Data streams batches of questions through one model a worker.
+"""Recording on several machines: Ray Data streams batches of questions through workers that hold a model.
 
-Each worker loads the model once and holds one GPU, or a few cores. Ray gives a batch whose worker died to
-another; the driver writes the parts, as it does on one machine. Every node needs this package, the same
-version, and the model under the same name.
+Ray gives a batch whose worker died to another; the driver writes the parts, as it does on one machine. Every
+node needs this package, in the same version, and the model under the same name.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from cclib.benchmarks import Question
 from cclib.models import slug
 from cclib.traces import SCHEMA
 
-BATCH = 256  # questions; what a killed worker costs at most, times the two that Ray keeps it supplied with
-CORES = 2  # of a worker without a GPU
+BATCH, CORES = 256, 2  # questions a batch, of which a worker has two at hand; cores of one without a GPU
 
 
 class Worker:
@@ -50,51 +48,40 @@ class ClusterModel:
     """A model on the workers of a Ray cluster: `cclib.recording` writes its answers like a loaded one's.
 
     Args:
-        questions: what will be asked. The cluster starts when the first answer is wanted.
         worker: what one worker takes of its node, in Ray's words; default: {"num_gpus": 1} where the
             cluster has GPUs, else {"num_cpus": 2}. For a model that one GPU cannot hold: {"num_gpus": 4},
             with device="auto".
-
-    Answering raises ImportError or ConnectionError where there is no Ray or no cluster, and ValueError where
-    no node has what a worker takes, or workers have different weights.
     """
 
     def __init__(
-        self,
-        name: str | Path,
-        questions: Sequence[Question],
-        layer: int | None = None,
-        device: str | None = None,
-        dtype: str = "auto",
-        worker: dict[str, Any] | None = None,
-    ) -> None:
+        self, name: str | Path, questions: Sequence[Question], layer: int | None = None,
+        device: str | None = None, dtype: str = "auto", worker: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.name, self.slug = str(Path(name).resolve() if Path(name).exists() else name), slug(name)
         self.stream = self._stream(list(questions), (self.name, layer, device, dtype), worker)
-
-    def provenance(self) -> dict[str, Any]:
-        return json.loads(self._first["made"][0].as_py())
-
-    @property
-    def n_layers(self) -> int:
-        return self.provenance()["n_layers"]
 
     @cached_property
     def _first(self) -> pa.Table:
         return next(self.stream)
 
+    def provenance(self) -> dict[str, Any]:
+        return json.loads(self._first["made"][0].as_py())
+
+    n_layers = property(lambda self: self.provenance()["n_layers"])
+
     def answers(
         self, questions: Sequence[Question], layer: int | None, known: Container[str] = ()
     ) -> Iterator[list[dict[str, Any]]]:
         """Rows of a trace, batch by batch, as the workers give them."""
-        same = ("checksum", "dtype", "n_layers")
+        first = self.provenance()
         for table in chain([self._first], self.stream):
             made = json.loads(table["made"][0].as_py())
-            if [made[k] for k in same] != [self.provenance()[k] for k in same]:
+            if differ := [(made[k], first[k]) for k in ("checksum", "dtype") if made[k] != first[k]]:
                 raise ValueError(
-                    f"workers have different weights of {self.name}: {made['checksum']} and "
-                    f"{self.provenance()['checksum']}; give all nodes the same files, or pin a revision"
+                    f"workers have different models under the name {self.name}: {differ}; give all nodes the "
+                    "same files, or pin a revision"
                 )
-            yield [row for row in table.drop_columns("made").to_pylist() if row["question_id"] not in known]
+            yield [row for row in _rows(table.drop_columns("made")) if row["question_id"] not in known]
 
     def _stream(self, questions: list[Question], model: tuple, worker: dict[str, Any] | None) -> Any:
         ray = connect()
@@ -145,6 +132,13 @@ def places(worker: dict[str, Any], nodes: Sequence[dict[str, float]]) -> int:
             f"{[{k: n.get(k, 0) for k in need} for n in nodes]}: ask for less (worker=), or add a node"
         )
     return room
+
+
+def _rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows with hidden states as arrays: as lists of numbers they would take forty times as long."""
+    hidden = table.column("hidden").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    rows = table.drop_columns("hidden").to_pylist()
+    return [row | {"hidden": h} for row, h in zip(rows, hidden.reshape(len(rows), -1))]
 
 
 def _question(text: str) -> Question:

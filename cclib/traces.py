@@ -196,11 +196,11 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
     """
     path = Path(path)
     if path.is_dir():
-        return Trace(_read_parts(path), _read_provenance(path))
+        return Trace(_read_parts(path), read_provenance(path))
     if not path.exists():
         raise FileNotFoundError(f"no trace at {path}; give a store's model folder, a .csv or a .parquet file")
     if path.suffix.lower() == ".parquet":
-        table: Any = _read_part(path)
+        table: Any = read_part(path)
     else:
         try:
             table = pd.read_csv(path, dtype={"question_id": str}, encoding="utf-8-sig")
@@ -217,7 +217,7 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
     return trace
 
 
-def _read_provenance(folder: Path) -> dict[str, Any]:
+def read_provenance(folder: Path) -> dict[str, Any]:
     try:
         found = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
         if isinstance(found, dict):
@@ -263,7 +263,7 @@ def _read_parts(folder: Path) -> pa.Table:
     parts = sorted(folder.glob("part-*.parquet"))
     if not parts:
         return SCHEMA.empty_table()
-    return pa.concat_tables([_read_part(p) for p in parts], promote_options="default")
+    return pa.concat_tables([read_part(p) for p in parts], promote_options="default")
 
 
 def part_name(number: int, content: bytes) -> str:
@@ -271,7 +271,7 @@ def part_name(number: int, content: bytes) -> str:
     return f"part-{number:05d}-{hashlib.sha256(content).hexdigest()[:8]}.parquet"
 
 
-def _read_part(path: Path) -> pa.Table:
+def read_part(path: Path) -> pa.Table:
     problem = None
     try:
         content = path.read_bytes()
@@ -287,30 +287,3 @@ def _read_part(path: Path) -> pa.Table:
         f"`python -m cclib traces check {path.parent} --repair` and run the recording again: "
         "only its questions are answered anew"
     )
-
-
-def damaged_parts(store: str | Path, repair: bool = False) -> dict[Path, str]:
-    """The damaged parts of a store (or of one model's folder) and what is wrong with each.
-
-    Args:
-        repair: rename them to "....damaged", so that the next recording answers their questions anew.
-    """
-    if not Path(store).is_dir():
-        raise FileNotFoundError(f"no store of traces at {store}; give the folder that holds the traces")
-    found = {}
-    parts = sorted(Path(store).rglob("part-*.parquet"))
-    for path in parts:
-        try:
-            _read_part(path)
-        except ValueError as error:
-            found[path] = str(error)
-    for folder in sorted({path.parent for path in parts}):
-        try:
-            _read_provenance(folder)
-        except ValueError as error:
-            found |= dict.fromkeys(
-                [*sorted(folder.glob("provenance.json")), *folder.glob("part-*.parquet")], str(error)
-            )
-    for path in found if repair else ():
-        path.rename(path.with_suffix(".damaged"))
-    return found

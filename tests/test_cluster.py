@@ -1,15 +1,19 @@
 """A recording on two nodes of a Ray cluster: the same trace, whatever dies meanwhile."""
 
+import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import cclib
 from cclib import cluster
 from cclib.atlas import MODELS, WEIGHTS
+from cclib.traces import SCHEMA
 
 QUESTIONS = 400
 ROOT = Path(__file__).parents[1]
@@ -83,11 +87,24 @@ def test_a_node_holds_as_many_workers_as_fit():
 
 
 def test_a_question_reaches_a_worker_as_it_is():
-    import json
-    from dataclasses import asdict
-
     for question in cclib.load_benchmark("atlas-open", limit=3) + cclib.load_benchmark("atlas", limit=3):
         assert cluster._question(json.dumps(asdict(question))) == question
+
+
+def test_workers_with_other_weights_stop_the_recording():
+    def batch(ids, checksum):
+        made = json.dumps({"checksum": checksum, "dtype": "float32", "n_layers": 2})
+        rows = [{"question_id": i, "hidden": np.zeros(4, np.float16)} for i in ids]
+        return pa.Table.from_pylist(rows, schema=SCHEMA).append_column("made", pa.array([made] * len(ids)))
+
+    model = cluster.ClusterModel("owner/model", [])
+    model.stream = iter([batch("ab", "one"), batch("cd", "one"), batch("e", "other")])
+    given = model.answers([], None, known={"c"})
+    assert [r["question_id"] for r in next(given)] == ["a", "b"]
+    (row,) = next(given)
+    assert row["question_id"] == "d" and row["hidden"].dtype == np.float16
+    with pytest.raises(ValueError, match="different models.*'other', 'one'.*pin a revision"):
+        next(given)
 
 
 def test_without_a_cluster_it_says_how_to_start_one(tmp_path, monkeypatch):

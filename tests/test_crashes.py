@@ -19,7 +19,7 @@ import cclib
 from cclib import recording
 from cclib.__main__ import app
 from cclib.atlas import MODELS, WEIGHTS
-from cclib.traces import damaged_parts
+from cclib.damage import damaged_parts
 
 pytestmark = pytest.mark.skipif(
     not (WEIGHTS / MODELS[0] / "model.safetensors").exists(), reason="no Atlas weights in this checkout"

@@ -47,7 +47,9 @@ def test_more_copies_are_faster_and_cost_the_same():
 def test_a_step_is_as_long_as_its_bytes():
     row = plan.bottlenecks(plan.plan(["x/seventy"], 1_000_000, 100, CARD, gpus=2, known=ONE)).iloc[0]
     assert row["reading the weights, once a copy"] == pytest.approx(140 / 2 / 3600)
-    assert row["rows to the driver"] == pytest.approx((16.384 + 0.2) / 1.25 / 3600)
+    assert row["rows to the driver, by network"] == pytest.approx((16.384 + 0.2) / 1.25 / 3600)
+    assert row["rows to parts, in the driver"] == pytest.approx(16.384 / 0.018 / 3600)
+    assert row["longest"] == "passes on the GPUs"
 
 
 @pytest.mark.parametrize(
