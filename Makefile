@@ -63,10 +63,10 @@ GIVEN := NAME MODELS BENCHMARK DATA_DIR LIMIT
 $(foreach v,$(GIVEN),$(eval override $(v) := $$(value $(v))))
 export $(GIVEN)
 
-edition: $(VENV)/.user  ## add one to the book: NAME=... MODELS="small large" BENCHMARK=... [DATA_DIR=...] [LIMIT=...]
+edition: $(VENV)/.user  ## add one to the book: NAME=... MODELS="small large" BENCHMARK=... [DATA_DIR=...] [LIMIT=...] [DEVICE=auto]
 	@test -n "$$NAME" -a -n "$$MODELS" || { echo 'usage: make edition NAME=mine MODELS="small large" BENCHMARK=mmlu'; exit 2; }
 	$(BIN)/python -m cclib editions add --models="$$MODELS" $${BENCHMARK:+--benchmark="$$BENCHMARK"} \
-		$${DATA_DIR:+--data-dir="$$DATA_DIR"} $${LIMIT:+--limit="$$LIMIT"} -- "$$NAME"
+		$${DATA_DIR:+--data-dir="$$DATA_DIR"} $${LIMIT:+--limit="$$LIMIT"} $${DEVICE:+--device="$$DEVICE"} -- "$$NAME"
 	@$(MAKE) --no-print-directory book
 
 clean:  ## remove built pages and executed notebooks; recorded traces stay

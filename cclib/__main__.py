@@ -78,6 +78,7 @@ def add(
     benchmark: str | None = None,
     data_dir: str | None = None,
     limit: int | None = None,
+    device: Annotated[str | None, typer.Option(help='"auto" spreads large models over all GPUs')] = None,
     title: str | None = None,
 ):
     """Write editions/NAME.yml."""
@@ -87,6 +88,7 @@ def add(
         "benchmark": benchmark,
         "data_dir": data_dir,
         "limit": limit,
+        "device": device,
     }
     typer.echo(add_edition(Path("."), name, {k: v for k, v in given.items() if v is not None}, title))
 

@@ -59,7 +59,7 @@ def locate(name: str | Path, revision: str | None, trust: Collection[str] = ()) 
         }
     raise ValueError(
         f"unknown model {str(name)!r}: not a folder, not a .gguf file, not a hub id (owner/name); "
-        f"shipped models: {', '.join(ATLAS)}"
+        f"shipped models: {', '.join(ATLAS)}; behind an API: openai:NAME"
     )
 
 
