@@ -56,8 +56,6 @@ def show(table: pd.DataFrame, caption: str = "") -> Styler:
     for column in table.columns:
         unit = next((u for u in UNITS if str(column).endswith(u)), None)
         key = next((k for k in FORMATS if str(column).startswith(k)), None)
-        if str(column).endswith("_percent"):  # the paper's numbers, as printed
-            key = None
         if pd.api.types.is_float_dtype(table[column]) or table[column].dtype == object:
             formats[column] = _formatter(UNITS[unit] if unit else FORMATS.get(key, "{:,.4g}"))
         elif pd.api.types.is_integer_dtype(table[column]):
