@@ -1,6 +1,7 @@
 """Claims about thresholds with a promise, on questions whose truth is known."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from conftest import make_trace
 from scipy.stats import multinomial
 
 import cclib
-from cclib import cost, resampling, thresholds
+from cclib import advice, cost, resampling, thresholds
 from cclib.thresholds import drop_p_value
 from cclib.traces import Trace
 
@@ -221,3 +222,17 @@ def test_knowing_the_truth_saves_the_most():
     reduced = table["reduced compute"]
     assert reduced["knowing the truth"] >= reduced["with the promise"] > 0
     assert table.loc["with the promise", "share broken"] <= 0.1
+
+
+def test_a_recorded_edition_saves_nothing_when_every_pass_is_paid_for():
+    folder = Path(__file__).parents[1] / "book/editions/qwen2.5-coder-mmlu/traces"
+    models = ["qwen2.5-coder-0.5b.gguf", "qwen2.5-coder-1.5b.gguf"]
+    study = cclib.load_study(models, "mmlu", traces_dir=folder)
+    table = resampling.chosen_on_half(study)
+    every, paper = (table.xs(a, level="accounting").iloc[0] for a in ("every pass", "paper"))
+    assert every["P(T) at least"] == "–" and "costs" in every["note"]
+    assert paper["reduced compute"] > 0 and paper["note"] == ""
+    kept = {a: resampling.kept(study.test, accounting=a, draws=40) for a in cost.ACCOUNTINGS}
+    text = advice.promise(pd.concat(kept, names=["chain", "choice"]), 0.01, 0.05)
+    assert text.startswith("- The promise holds") and "every-pass: nothing saves compute" in text
+    assert "paper: the promise saves" in text
