@@ -130,14 +130,11 @@ def bottlenecks(
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table in Markdown, three digits, names without their owners."""
-    shown = table.rename(index=lambda name: str(name).split("/")[-1]).reset_index()
-    lines = [
-        [str(c) for c in shown],
-        ["--:" if pd.api.types.is_numeric_dtype(shown[c]) else "---" for c in shown],
-    ]
-    for row in shown.itertuples(index=False):
-        lines.append([v if isinstance(v, str) else _digits(v) for v in row])
+    """A column a model, without its owner; three digits."""
+    names = [str(name).split("/")[-1] for name in table.index]
+    lines = [["", *names], ["---", *["--:"] * len(names)]]
+    for what in table:
+        lines.append([str(what), *(v if isinstance(v, str) else _digits(v) for v in table[what])])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

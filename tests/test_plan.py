@@ -101,7 +101,9 @@ def test_parameters_are_those_of_the_public_configuration(name):
 def test_the_command_prints_the_plan_and_what_it_assumes():
     said = CliRunner().invoke(app, ["plan", "llama-3", "--gpus", "8", "--usd", "3", "--tokens", "120"])
     assert said.exit_code == 0 and "3.00 USD an hour (assumed" in said.output
-    assert "Llama-3.3-70B-Instruct | 141 | 2 | 4" in said.output
+    assert (
+        "| GPUs a copy | 1 | 1 | 2 |" in said.output and "| weights, GB | 6.43 | 16.1 | 141 |" in said.output
+    )
 
 
 def test_the_books_plans_are_all_written_and_used():
