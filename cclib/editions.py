@@ -32,7 +32,7 @@ PARAMETERS = (
 )  # fmt: skip
 KEYS = {"title", "parameters", "notebooks", "traces"}
 FOLDER = Path("book") / "editions"
-MACHINERY = {"__main__.py", "editions.py", "explorer.py", "pages.py", "teaching.py"}  # cannot change a number
+MACHINERY = {"__main__.py", "editions.py", "explorer.py", "pages.py", "plan.py", "teaching.py"}  # cannot change a number
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ The small one has the prose pages, and the explorer over the committed edition a
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,9 @@ def build(root: Path) -> Site:
         return Site(ROOT / os.environ["BOOK"], Book(ROOT))
     replayed = [e for e in Book(ROOT).editions.values() if e.traces]
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("*.ipynb", "explorer"))
-    (root / FOLDER / "found.md").write_text("What the editions found stands here.\n")
+    for page in (root / "book").glob("*.md"):  # what editions write for the prose pages to include
+        for included in re.findall(r"\{include\} (editions/\S+)", page.read_text()):
+            (root / "book" / included).write_text("What the editions found stands here.\n")
     shutil.copy(ROOT / "_config.yml", root)
     for edition in replayed:
         parameters = {k: v for k, v in edition.parameters.items() if k in ("models", "benchmark", "seed")}
