@@ -32,7 +32,8 @@ PARAMETERS = (
 )  # fmt: skip
 KEYS = {"title", "parameters", "notebooks", "traces"}
 FOLDER = Path("book") / "editions"
-MACHINERY = {"__main__.py", "editions.py", "explorer.py", "pages.py", "plan.py", "teaching.py"}  # cannot change a number
+# Modules that cannot change a number of a chapter
+MACHINERY = {"__main__.py", "editions.py", "explorer.py", "pages.py", "plan.py", "teaching.py"}
 
 
 @dataclass(frozen=True)
