@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import normalize
 
 from cclib.benchmarks import Question
+from cclib.pik import one_thread
 
 NEIGHBOURS = 40
 EAGLE_NEIGHBOURS, EAGLE_STEP, EAGLE_GLOBAL = 20, 32.0, 0.5  # Zhao et al.: N, K and P
@@ -131,7 +132,7 @@ def matrix_factorisation(
     x, new = x / np.sqrt(x.shape[1]), new / np.sqrt(x.shape[1])
     won = torch.tensor((large.astype(float) - small + 1) / 2, dtype=torch.float32)
     features, asked = (torch.tensor(np.c_[a, np.ones(len(a))], dtype=torch.float32) for a in (x, new))
-    with torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         models = torch.nn.Parameter(torch.randn(2, factors) / factors**0.5)
         project = torch.nn.Linear(features.shape[1], factors, bias=False)
