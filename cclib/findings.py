@@ -40,7 +40,7 @@ def verdicts(results: Mapping[str, Cascade]) -> str:
 def at_a_glance(study: Study, results: Mapping[str, Cascade]) -> str:
     """The chains in one small table, for a front page, and a warning about models near chance (Markdown)."""
     lines = [
-        "| chain | accuracy | less the last model's, points (95 %) "
+        "| chain | accuracy | against its last model, points (95 %) "
         "| compute saved, paper's count | every pass |",
         "| --- | --: | --: | --: | --: |",
     ]

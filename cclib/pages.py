@@ -108,6 +108,8 @@ def compose(
             page_cell.id = cell.get("id", page_cell.get("id"))
             for part in _named(page_cell):
                 part["name"] = names.labels[part["name"]]
+                if "caption" in part:
+                    part["caption"] = names.rename(part["caption"])
             kept = [o for o in page_cell.outputs if o.get("name") != "stderr" and not _says_nothing(o)]
             page_cell.outputs = [clean(_renamed(o, names), root) for o in kept]
             cells.append(page_cell)
