@@ -225,11 +225,13 @@ def test_what_an_edition_leaves_out_is_found_in_another():
 
 
 def test_figures_of_code_cells_are_renamed_too():
-    cell = new_code_cell("plot()", metadata={"mystnb": {"figure": {"name": "fig-x", "caption": "As {numref}`fig-x`"}}})
+    drawn = {"name": "fig-x", "caption": "As {numref}`fig-x`"}
+    cell = new_code_cell("plot()", metadata={"mystnb": {"figure": drawn}})
     source = notebook(new_markdown_cell("# T\n\n{numref}`fig-x`"), cell)
     names = pages.names("e", {"e": {"01": source}})
     page = pages.compose(source, source, names, "*Edition: E*", ROOT)
-    assert page.cells[1].metadata["mystnb"]["figure"] == {"name": "fig-x-e", "caption": "As {numref}`fig-x-e`"}
+    renamed = {"name": "fig-x-e", "caption": "As {numref}`fig-x-e`"}
+    assert page.cells[1].metadata["mystnb"]["figure"] == renamed
     assert page.cells[0].source == "# T\n\n*Edition: E*\n\n{numref}`fig-x-e`"
     assert source.cells[1].metadata["mystnb"]["figure"]["name"] == "fig-x"
 
