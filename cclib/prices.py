@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cclib.models import API_PREFIXES, slug
+from cclib.names import plain_name
 
 PRICES = Path(__file__).parent / "published" / "prices.csv"
 
@@ -45,7 +46,9 @@ def read_prices(prices: Prices | None = None) -> pd.DataFrame:
 
 def price_of(model: str, table: pd.DataFrame) -> tuple[float, float] | None:
     """Dollars a million tokens of prompt and output, or None where the table does not name the model."""
-    bare = next((model.removeprefix(p) for p in API_PREFIXES if model.startswith(p)), model)
+    # a trace names its model plainly: "openai-gpt-4o" for "openai:gpt-4o"
+    known = sorted((form for p in API_PREFIXES for form in (p, plain_name(p))), key=len, reverse=True)
+    bare = next((model.removeprefix(p) for p in known if model.startswith(p)), model)
     names = [model.lower(), slug(model), bare.lower(), slug(bare)]
     name = next((n for n in names if n in table.index), None)
     return None if name is None else tuple(table.loc[name].iloc[:2].astype(float))

@@ -103,7 +103,7 @@ def _check(model: object, questions: Sequence[Question], engine: str) -> None:
         raise ValueError(f"engine must be 'local' or 'ray', found {engine!r}")
     if engine == "ray" and (not named or is_api(model)):
         raise ValueError(
-            "engine='ray' needs the name of a model that every worker loads: not a loaded one, and not one "
+            "engine='ray' needs a model's name, which every worker loads: not a loaded model, and not one "
             "behind an API, which takes many requests at once by itself"
         )
 

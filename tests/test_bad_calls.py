@@ -54,6 +54,10 @@ def columns(**changed):
     return cclib.Trace(pd.DataFrame(usual | changed))
 
 
+def chosen(**given):
+    return cclib.choose_thresholds([make_trace("a"), make_trace("b")], with_pik=False, sizes=[1, 2], **given)
+
+
 def collect(folder, model="atlas-s", questions=(Q,), **given):
     return cclib.collect(
         model, list(questions), **{"store": folder, "device": "cpu", "progress": False} | given
@@ -143,6 +147,16 @@ REFUSED = {
     ("sweep", "not a number in it"): (
         lambda f: cclib.sweep([make_trace("a"), make_trace("b")], [0, NAN]), "nan"),
     ("sweep", "no grid"): (lambda f: cclib.sweep([make_trace("a"), make_trace("b")], None), "pt.*None"),
+    ("choose_thresholds", "a name"): (lambda f: cclib.choose_thresholds("atlas"), "traces"),
+    ("choose_thresholds", "one stage"): (
+        lambda f: cclib.choose_thresholds([make_trace("a")]), "two stages or more"),
+    ("choose_thresholds", "a drop in points"): (lambda f: chosen(max_drop=5), "max_drop.*5"),
+    ("choose_thresholds", "a drop that is not a number"): (
+        lambda f: chosen(max_drop=NAN), "max_drop.*nan"),
+    ("choose_thresholds", "delta of one"): (
+        lambda f: chosen(delta=1), "delta.*1"),
+    ("choose_thresholds", "models of unknown size"): (
+        lambda f: cclib.choose_thresholds([make_trace("a"), make_trace("b")]), "parameters"),
     ("cost.compute", "sizes of another number"): (lambda f: cost.compute(pair(), sizes=[1]), "expected 2"),
     ("cost.compute", "no accounting"): (lambda f: cost.compute(pair(), None), "unknown accounting"),
     ("stats.mcnemar", "words"): (lambda f: stats.mcnemar(["a"], ["b"]), "true or false"),

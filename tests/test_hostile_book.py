@@ -72,7 +72,8 @@ def pages(tmp_path_factory):
     parameters = {"models": ["atlas-s", MODEL], "benchmark": table.name, "device": "cpu"}
     edition = {"title": "<script>alert(1)</script> {{ 7 * 7 }} $x$", "parameters": parameters}
     (root / "editions" / "hostile.yml").write_text(yaml.safe_dump(edition))
-    shutil.copytree(ROOT / "book" / "_static", root / "book" / "_static")
+    for folder in ("_static", "_ext", "_templates"):
+        shutil.copytree(ROOT / "book" / folder, root / "book" / folder)
     shutil.copy(ROOT / "book" / "references.bib", root / "book")
     (root / "book" / "index.md").write_text("# Hostile\n\n```{include} editions/found.md\n```\n")
     shutil.copy(ROOT / "_config.yml", root)
