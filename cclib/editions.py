@@ -159,10 +159,11 @@ class Book:
         page = pages.compose(
             self.sources[stem], ran, names, f"*Edition: {verbatim(edition.title)}*", self.root
         )
-        page.metadata["cclib"] = {"edition": edition.name, "fingerprint": self.fingerprint(edition, stem)}
-        page.metadata["cclib"]["seconds"] = ran.metadata.get("cclib", {}).get(
-            "seconds"
-        )  # of the course's plan
+        page.metadata["cclib"] = {
+            "edition": edition.name,
+            "fingerprint": self.fingerprint(edition, stem),
+            "seconds": ran.metadata.get("cclib", {}).get("seconds"),  # for the course's plan
+        }
         text = nbformat.writes(page, version=4) + "\n"
         path = self.page(edition.name, stem)
         if path.exists() and path.read_text() == text:

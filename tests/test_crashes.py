@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -153,18 +154,26 @@ def test_a_removed_part_never_makes_a_new_one_overwrite_another(model, questions
     assert len(cclib.read_trace(tmp_path / "atlas-s")) == 30
 
 
-def test_a_disk_that_takes_no_more_keeps_what_it_took(model, questions, tmp_path):
-    """The limit on file size stands in for a full disk: the write itself fails midway."""
-    cclib.collect(model, questions[:10], store=tmp_path, progress=False)
+@contextmanager
+def files_of_at_most(size):
+    """A limit on files' bytes stands in for a full disk: the write itself fails midway."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
-        with pytest.raises(OSError, match="could not write part-.*run the same call again"):
-            cclib.collect(model, questions, store=tmp_path, progress=False)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_disk_that_takes_no_more_keeps_what_it_took(model, questions, tmp_path):
+    cclib.collect(model, questions[:10], store=tmp_path, progress=False)
+    with (
+        files_of_at_most(2000),
+        pytest.raises(OSError, match="could not write part-.*run the same call again"),
+    ):
+        cclib.collect(model, questions, store=tmp_path, progress=False)
     assert not list(tmp_path.rglob("*.partial"))
     assert len(cclib.read_trace(tmp_path / "atlas-s")) == 10
     assert len(cclib.collect(model, questions, store=tmp_path, progress=False)) == 60
@@ -248,15 +257,8 @@ def test_a_folder_that_cannot_be_written_is_told_and_can_be_read(model, question
 
 
 def test_a_full_disk_at_the_very_start_leaves_nothing_half_written(model, questions, tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
-    try:
-        with pytest.raises(OSError, match="could not write provenance.json"):
-            cclib.collect(model, questions, store=tmp_path, progress=False)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
+    with files_of_at_most(10), pytest.raises(OSError, match="could not write provenance.json"):
+        cclib.collect(model, questions, store=tmp_path, progress=False)
     assert len(cclib.collect(model, questions, store=tmp_path, progress=False)) == 60
 
 
