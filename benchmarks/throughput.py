@@ -105,17 +105,27 @@ def bare(model: LanguageModel, questions: list) -> Answers:
     return [], whole
 
 
+def runs_of(benchmark: list, runs: int, questions: int) -> list[list]:
+    """Runs of neighbours, evenly spaced over the benchmark: a recording meets them subject by subject."""
+    length = questions // runs
+    starts = np.linspace(0, len(benchmark) - length, runs).round().astype(int)
+    return [benchmark[start : start + length] for start in starts]
+
+
 def main(
     model: str = "atlas-l",
     data_dir: str | None = None,
     questions: int = 300,
     dtype: str = "float32",
-    slices: int = 3,
+    slices: int = 6,
     harness_batches: str = "1,4,8,16",
 ) -> None:
     """Take turns, then print questions and tokens a second of each way."""
     loaded = cclib.load_model(model, dtype=dtype)
-    asked = cclib.load_benchmark("mmlu" if data_dir else "atlas", data_dir=data_dir, limit=questions)
+    runs = runs_of(
+        cclib.load_benchmark("mmlu" if data_dir else "atlas", data_dir=data_dir), slices, questions
+    )
+    asked = [q for run in runs for q in run]
     ways: dict[str, Callable[[LanguageModel, list], Answers]] = {"cclib (packed)": packed}
     try:
         import lm_eval
@@ -129,14 +139,14 @@ def main(
     packed(loaded, asked[:8])  # first calls pay for warming up
     seconds, tokens = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0)
     found: dict[str, list[int]] = {name: [] for name in ways}
-    for part in range(slices):  # contiguous, as a recording meets them: subject by subject
-        mine = asked[part * len(asked) // slices : (part + 1) * len(asked) // slices]
+    for part, mine in enumerate(runs):
         for name, way in ways.items():
             began = time.perf_counter()
             predictions, n = way(loaded, mine)
             seconds[name] += time.perf_counter() - began
             tokens[name] += n
             found[name] += predictions
+            typer.echo(f"slice {part + 1} of {slices}, {name}: {seconds[name]:.1f} s so far", err=True)
     ours = found["cclib (packed)"]
     rows = {
         name: {

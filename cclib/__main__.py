@@ -14,7 +14,7 @@ from cclib.damage import damaged_parts
 from cclib.editions import FOLDER, Book, add_edition
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute, list, add.")
+editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute, list, add, publish.")
 app.add_typer(editions, name="editions")
 traces = typer.Typer(no_args_is_help=True, help="Recorded traces: find and set aside what is damaged.")
 app.add_typer(traces, name="traces")
@@ -91,6 +91,24 @@ def add(
         "device": device,
     }
     typer.echo(add_edition(Path("."), name, {k: v for k, v in given.items() if v is not None}, title))
+
+
+@editions.command()
+def publish(
+    name: str,
+    store: Annotated[str, typer.Option(help="the recorded traces, hidden states included")] = "traces",
+    elsewhere: Annotated[int | None, typer.Option(help="questions of other benchmarks; default: all")] = None,
+):
+    """Write to book/editions/NAME/traces what the edition's chapters need to replay without its models."""
+    from cclib.publishing import publish as export
+
+    edition = Book().choose([name])[0]
+    given = {k: v for k, v in edition.parameters.items() if k != "traces_dir"}
+    models = given.pop("models", "atlas")
+    folder = export(models, FOLDER / name / "traces", **given, traces_dir=store, elsewhere=elsewhere)
+    typer.echo(folder)
+    if edition.traces is None:
+        typer.echo(f"to replay it, add this line to editions/{name}.yml:\ntraces: {folder.as_posix()}")
 
 
 @traces.command()

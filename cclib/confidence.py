@@ -215,7 +215,8 @@ def read_packs(
     network = model.network
     network.set_attn_implementation("packed")
     captured: dict[int, torch.Tensor] = {}  # layer: (m, d)
-    last: torch.Tensor
+    last: torch.Tensor  # (m,) where each prompt of the pack ends
+    tokens: int  # of the pack
 
     def capture(at: int) -> Any:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
@@ -224,11 +225,21 @@ def read_packs(
 
         return hook
 
+    def narrow(_module: Any, inputs: Any) -> Any:
+        return (inputs[0][:, last.to(inputs[0].device)],)
+
+    def widen(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return output.new_zeros(1, tokens, output.shape[-1]).index_copy_(1, last.to(output.device), output)
+
     wanted = [layer] if isinstance(layer, int) else list(layer or ())
     handles = [model.layers[at - 1].register_forward_hook(capture(at)) for at in wanted]
+    top = getattr(model.layers[-1], "mlp", None)
+    if type(top).__name__.endswith("MLP"):  # nothing reads its other positions; experts may mix them
+        handles += [top.register_forward_pre_hook(narrow), top.register_forward_hook(widen)]
     try:
         for pack in packs_to_run(encoded, skip, budget or PACK_TOKENS.get(model.device.split(":")[0], 4096)):
             began = time.perf_counter()
+            tokens = len(pack.tokens)
             device = network.get_input_embeddings().weight.device
             last = torch.tensor(pack.last, device=device)
             with torch.inference_mode():

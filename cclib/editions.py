@@ -33,7 +33,15 @@ PARAMETERS = (
 KEYS = {"title", "parameters", "notebooks", "traces"}
 FOLDER = Path("book") / "editions"
 # Modules that cannot change a number of a chapter
-MACHINERY = {"__main__.py", "editions.py", "explorer.py", "pages.py", "plan.py", "teaching.py"}
+MACHINERY = {
+    "__main__.py",
+    "editions.py",
+    "explorer.py",
+    "pages.py",
+    "plan.py",
+    "publishing.py",
+    "teaching.py",
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How far P(IK) carries: to other questions, other seeds, other layers.
+"""How far P(IK) carries: to other questions, other seeds, other layers, fewer training questions.
 
 An exported study holds the results of these too (`export_robustness`), because a reader without hidden
 states cannot work them out anew.
@@ -25,6 +25,7 @@ from cclib.traces import Trace, read_trace
 
 SEEDS = 5
 LAYER_QUESTIONS = 1000  # per part, for the scan over layers
+SIZES = (125, 250, 500, 1000, 2000, 4000, 8000)  # training questions, for the scan over sizes
 # the questions that a probe of this benchmark is tried on unchanged (the paper: MMLU to GPQA)
 ELSEWHERE = {"atlas": "atlas-ood", "mmlu": "gpqa"}
 
@@ -101,6 +102,26 @@ def _read_transfer(study: Study, folder: Path, benchmark: str | None) -> Study:
     return Study(names, other, study.seed, check_stages(test), empty, empty, empty, notes=list(study.notes))
 
 
+def from_elsewhere(study: Study, other: Study) -> Study:
+    """The reverse of `transfer`: the study's test questions, scored by probes fitted on the other ones.
+
+    A fifth of the other questions stops and calibrates the probe. A model whose other trace has no hidden
+    states, and no score of such a probe on record, comes back without P(IK).
+    """
+    tests = []
+    for name, trace in zip(study.models, study.test):
+        kept = trace.column(f"p_ik_from_{other.benchmark}")
+        away = other.test[other.models.index(name)] if name in other.models else None
+        if kept is None and trace.hidden is not None and away is not None and away.hidden is not None:
+            check = set(spread(away.question_id, len(away) // 5))
+            learn = away.select(q for q in away.question_id if q not in check)
+            probe = PIK.fit(learn, away.select(q for q in away.question_id if q in check), seed=study.seed)
+            kept = probe.probability(trace.hidden)
+        trace = trace.without("p_ik")
+        tests.append(trace if kept is None else trace.with_column("p_ik", kept))
+    return replace(study, test=tests)
+
+
 def reseeded(study: Study, n: int = SEEDS) -> list[Study]:
     """The study with probes fitted from n seeds, the study's own first; fewer where they are not to be had.
 
@@ -155,6 +176,40 @@ def by_layer(
     return tables
 
 
+def by_size(
+    study: Study,
+    models: str | Sequence[str],
+    traces_dir: str | Path = "traces",
+    questions: Sequence | None = None,
+) -> dict[str, pd.DataFrame]:
+    """AUROC, with its interval, of probes fitted on ever more training questions, up to all on record.
+
+    Validation and test parts stay. An exported study has the tables as `sizes.csv`.
+
+    Args:
+        questions: all questions of the benchmark; needed where the study is no export.
+    """
+    tables = {}
+    for i, name in enumerate(expand_family(models)):
+        folder, test, validation = Path(traces_dir) / slug(name), study.test[i], study.validation[i]
+        if study.questions is None and (folder / "sizes.csv").exists():
+            kept = pd.read_csv(folder / "sizes.csv", comment="#", index_col="training questions")
+            tables[study.models[i]] = kept
+        elif questions and study.probes[i] is not None and validation is not None:
+            whole = read_trace(folder)
+            known = set(whole.question_id) - set(test.question_id) - set(validation.question_id)
+            pool = [q.id for q in questions if q.id in known]
+            rows = {}
+            for n in [*(size for size in SIZES if size < len(pool)), len(pool)]:
+                probe = PIK.fit(whole.select(spread(pool, n)), validation, study.seed)
+                score = probe.probability(test.hidden)
+                low, high = stats.bootstrap(stats.auroc, test.correct, score, n=400)
+                rows[n] = {"AUROC": stats.auroc(test.correct, score), "low": low, "high": high}
+            table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("training questions")
+            tables[study.models[i]] = table
+    return tables
+
+
 def _scan(model: LanguageModel, study: Study, i: int, questions: dict) -> pd.DataFrame:
     from cclib.confidence import encode_questions, read_packs
 
@@ -185,20 +240,34 @@ def _at_layer(trace: Trace, states: np.ndarray, layer: int) -> Trace:
 
 
 def export_robustness(
-    study: Study, folder: str | Path, transferred: Study | None = None, layers: dict | None = None
+    study: Study,
+    folder: str | Path,
+    transferred: Study | None = None,
+    layers: dict | None = None,
+    sizes: dict | None = None,
+    whole: Sequence[Trace] = (),
 ) -> Path:
-    """Export a study with its probes of other seeds, its traces on other questions, its scan of layers."""
+    """Export a study with its probes of other seeds and of other questions, its traces on those, its scans.
+
+    Args:
+        whole: traces of all that was recorded of some models; see `export_study`.
+    """
     tests = list(study.test)
     for s, other in enumerate(reseeded(study)[1:], 1):
         for i, trace in enumerate(other.test):
             if trace.p_ik is not None:
                 tests[i] = tests[i].with_column(f"p_ik_seed_{s}", trace.p_ik)
-    folder = export_study(replace(study, test=tests), folder)
+    if transferred is not None:
+        for i, trace in enumerate(from_elsewhere(study, transferred).test):
+            if trace.p_ik is not None:
+                tests[i] = tests[i].with_column(f"p_ik_from_{transferred.benchmark}", trace.p_ik)
+    folder = export_study(replace(study, test=tests), folder, whole)
     if transferred is not None:
         export_study(transferred, folder / f"on-{transferred.benchmark}")
-    for name, table in (layers or {}).items():
-        about = {"benchmark": study.benchmark, "seed": study.seed}
-        (folder / name / "layers.csv").write_text(f"# {json.dumps(about)}\n{table.to_csv()}")
+    about = json.dumps({"benchmark": study.benchmark, "seed": study.seed})
+    for file, scanned in (("layers.csv", layers), ("sizes.csv", sizes)):
+        for name, table in (scanned or {}).items():
+            (folder / name / file).write_text(f"# {about}\n{table.to_csv()}")
     return folder
 
 

@@ -24,7 +24,7 @@ from cclib.pik import PIK
 from cclib.recording import collect
 from cclib.traces import Trace, part_name, read_trace
 
-TRAIN_QUESTIONS = 3000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
+TRAIN_QUESTIONS = 4000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
 EXPORT_FILE = "study.json"
 
 
@@ -162,16 +162,25 @@ def _probe(train: Trace, validation: Trace, seed: int, folder: Path) -> PIK:
     return probe
 
 
-def export_study(study: Study, folder: str | Path) -> Path:
-    """Write a study's traces without hidden states: what a reader needs to replay its chapters."""
+def export_study(study: Study, folder: str | Path, whole: Sequence[Trace] = ()) -> Path:
+    """Write a study's traces without hidden states: what a reader needs to replay its chapters.
+
+    Args:
+        whole: traces of all that was recorded of some of the models; what is in none of the study's
+            parts goes along as the part "rest".
+    """
     folder = Path(folder)
+    recorded = {slug(trace.model): trace for trace in whole}
     for i, name in enumerate(study.models):
         tables = []
         for part in ("train", "validation", "test"):
             trace = getattr(study, part)[i]
             if trace is not None:
-                slim = trace.without("hidden", "prompt_hash", "model")
-                tables.append(slim.with_column("part", np.repeat(part, len(trace))).table)
+                tables.append(_slim(trace, part))
+        if name in recorded:
+            known = {q for table in tables for q in table["question_id"].to_pylist()}
+            rest = [q for q in recorded[name].question_id if q not in known]
+            tables.append(_slim(recorded[name].select(rest), "rest"))
         (folder / name).mkdir(parents=True, exist_ok=True)
         table = pa.concat_tables(tables, promote_options="default")
         written = pa.BufferOutputStream()
@@ -185,6 +194,11 @@ def export_study(study: Study, folder: str | Path) -> Path:
     about = {"benchmark": study.benchmark, "seed": study.seed, "models": study.models}
     (folder / EXPORT_FILE).write_text(json.dumps(about, indent=1) + "\n")
     return folder
+
+
+def _slim(trace: Trace, part: str) -> pa.Table:
+    slim = trace.without("hidden", "prompt_hash", "model")
+    return slim.with_column("part", np.repeat(part, len(trace))).table
 
 
 def _read_export(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from pandas.io.formats.style import Styler
 from cclib import cost, stats
 from cclib.cascade import Cascade, cascade
 from cclib.study import Study
+from cclib.traces import read_trace
 
 GAP = (np.nan, np.nan)
 PERCENT, POINTS, DECIMAL = "{:.1%}", "{:+.2f}", "{:.4f}"
@@ -198,6 +200,23 @@ def confidence(study: Study) -> pd.DataFrame:
                     "ECE": stats.ece(trace.correct, score),
                 }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("confidence")
+
+
+def on_record(study: Study, traces_dir: str | Path) -> pd.DataFrame:
+    """Accuracy on the test part and on all questions that an export holds of a model; empty where no more."""
+    rows = {}
+    for name, test in zip(study.models, study.test):
+        folder = Path(traces_dir) / name
+        whole = read_trace(folder) if folder.is_dir() else None
+        if whole is None or whole.column("part") is None or len(whole) == len(test):
+            continue
+        for part, right in (("test part", test.correct), ("all on record", whole.correct)):
+            rows[f"{name}, {part}"] = {
+                "questions": len(right),
+                "accuracy": stats.accuracy(right),
+                "accuracy interval": stats.accuracy_interval(right),
+            }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
 def kept(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
