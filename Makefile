@@ -53,13 +53,19 @@ audit: $(VENV)/.dev  ## known vulnerabilities of the locked versions, by pip-aud
 lab: $(VENV)/.user  ## JupyterLab on the source notebooks
 	$(BIN)/jupyter lab notebooks
 
-bench: $(VENV)/.dev  ## every script in benchmarks/, each prints its table
+bench: $(VENV)/.dev  ## every script in benchmarks/, each prints its table [MODEL=file.gguf DATA_DIR=mmlu]
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "there is no script in benchmarks/"; exit 1; }
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/*.py; do \
+		echo "== $$script"; set --; \
+		case $$script in */early_exit.py|*/gains.py|*/throughput.py) \
+			set -- $${MODEL:+--model "$$MODEL"} $${DATA_DIR:+--data-dir "$$DATA_DIR"};; \
+		esac; \
+		$(BIN)/python $$script "$$@" || exit 1; \
+	done
 
 # What these hold reaches the command through its environment: neither make nor the shell reads it as text
 # of its own, whatever characters a model's name has.
-GIVEN := NAME MODELS BENCHMARK DATA_DIR LIMIT
+GIVEN := NAME MODEL MODELS BENCHMARK DATA_DIR LIMIT
 $(foreach v,$(GIVEN),$(eval override $(v) := $$(value $(v))))
 export $(GIVEN)
 

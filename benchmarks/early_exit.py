@@ -45,7 +45,7 @@ def main(
     stayed = [i for i, r in enumerate(early) if r["prediction"] is not None]
     same = np.mean([rows[asked[i].id]["prediction"] == early[i]["prediction"] for i in stayed])
     typer.echo(
-        f"{loaded.name}, probe at layer {probe.layer} of {loaded.n_layers}, P(IK) >= {pik}: "
+        f"{loaded.slug}, probe at layer {probe.layer} of {loaded.n_layers}, P(IK) >= {pik}: "
         f"{len(stayed)} of {len(asked)} questions stay, {np.mean(saved):.1%} of tokens x layers not run, "
         f"{1 - seconds[1] / seconds[0]:.1%} less time, answers that are needed unchanged: {same:.1%}"
     )

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pandas as pd
 import torch
 import typer
+from throughput import runs_of
 
 import cclib
 from cclib.confidence import answer_questions, encode_questions, make_packs
@@ -63,16 +64,39 @@ def compiled(model: LanguageModel) -> Iterator[None]:
         layer.mlp.forward = forward
 
 
+class Whole(torch.nn.Module):
+    """A feed-forward part that is given all positions, for it is not known by its name."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        return self.inner(states)
+
+
+@contextmanager
+def whole_top(model: LanguageModel) -> Iterator[None]:
+    """The last layer's feed-forward part runs on every position."""
+    own = model.layers[-1].mlp
+    model.layers[-1].mlp = Whole(own)
+    yield
+    model.layers[-1].mlp = own
+
+
 def main(model: str = "atlas-l", data_dir: str | None = None, questions: int = 1000, slices: int = 5) -> None:
     """Take turns, then print each way's questions a second and its ratio to what cclib does."""
     loaded = cclib.load_model(model, dtype="float32")
     narrow = cclib.load_model(model, dtype="bfloat16")
-    asked = cclib.load_benchmark("mmlu" if data_dir else "atlas", data_dir=data_dir, limit=questions)
+    benchmark = cclib.load_benchmark("mmlu" if data_dir else "atlas", data_dir=data_dir)
+    runs = runs_of(benchmark, slices, questions)
+    asked = [q for run in runs for q in run]
     no_heads = patch("cclib.confidence._common_prefix", return_value=0)
     ways: dict[str, tuple[LanguageModel, Callable, dict]] = {
         "as it is": (loaded, nullcontext, {}),
         "each prompt's head run again": (loaded, lambda: no_heads, {}),
         "logits of every position": (loaded, lambda: all_logits(loaded.network), {}),
+        "top feed-forward part on every position": (loaded, lambda: whole_top(loaded), {}),
         "every hidden state kept": (loaded, lambda: options(loaded.network, output_hidden_states=True), {}),
         "one question a pass": (loaded, nullcontext, {"budget": 1}),
         **{f"passes of {n:,} tokens": (loaded, nullcontext, {"budget": n}) for n in (512, 1024, 4096, 8192)},
@@ -83,8 +107,7 @@ def main(model: str = "atlas-l", data_dir: str | None = None, questions: int = 1
     for net, around, given in ways.values():  # first calls pay for warming up and compiling
         with around():
             list(answer_questions(net, asked[:16], **given))
-    for part in range(slices):
-        mine = asked[part * len(asked) // slices : (part + 1) * len(asked) // slices]
+    for mine in runs:
         for way, (net, around, given) in ways.items():
             with around():
                 began = time.perf_counter()
@@ -93,7 +116,7 @@ def main(model: str = "atlas-l", data_dir: str | None = None, questions: int = 1
     table = pd.DataFrame({"seconds": seconds})
     table["questions/s"] = len(asked) / table["seconds"]
     table["time, as it is = 1"] = table["seconds"] / seconds["as it is"]
-    typer.echo(f"{loaded.name}, {len(asked)} questions, {torch.get_num_threads()} threads")
+    typer.echo(f"{loaded.slug}, {len(asked)} questions, {torch.get_num_threads()} threads")
     typer.echo(table.to_string(float_format="{:.2f}".format))
     typer.echo(shares(loaded, asked))
 

@@ -17,7 +17,7 @@ def main(model: str = "atlas-s", data_dir: str | None = None, counts: str = "500
     loaded = cclib.load_model(model)
     questions = cclib.load_benchmark("mmlu" if data_dir else "atlas", data_dir=data_dir)
     base = peak_mib()
-    typer.echo(f"{loaded.name}: {base:,.0f} MiB with the model loaded")
+    typer.echo(f"{loaded.slug}: {base:,.0f} MiB with the model loaded")
     for n in (int(c) for c in counts.split(",")):
         with tempfile.TemporaryDirectory() as store:
             cclib.collect(loaded, questions[:n], store=store, progress=False)

@@ -159,7 +159,7 @@ def main(
         }
         for name in ways
     }
-    typer.echo(f"{loaded.name}, {dtype}, {len(asked)} questions, {torch.get_num_threads()} threads")
+    typer.echo(f"{loaded.slug}, {dtype}, {len(asked)} questions, {torch.get_num_threads()} threads")
     typer.echo(pd.DataFrame.from_dict(rows, orient="index").to_string(float_format="{:.3f}".format))
 
 

@@ -177,7 +177,8 @@ class Trace:
                 f"{self.model}: {len(absent)} of {len(wanted)} questions are not in this trace, the first "
                 f"is {absent[0]!r}; record them, or compare traces of the same questions"
             )
-        return Trace(self.table.take([place[q] for q in wanted]), self.provenance)
+        rows = pa.array([place[q] for q in wanted], pa.int64())  # typed, for none may be wanted
+        return Trace(self.table.take(rows), self.provenance)
 
     def with_column(self, name: str, values: np.ndarray) -> Trace:
         table = self.table.drop_columns([name]) if name in self.table.column_names else self.table

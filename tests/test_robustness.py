@@ -1,5 +1,7 @@
 """How far P(IK) carries, and that an export replays it, on a real small model."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,7 @@ def test_a_probe_fitted_elsewhere_has_seen_no_question_of_this_study(study, othe
 
 
 def test_without_hidden_states_elsewhere_nothing_is_said_about_the_reverse(study, other):
-    blind = cclib.study.replace(other, test=[t.without("hidden") for t in other.test])
+    blind = dataclasses.replace(other, test=[t.without("hidden") for t in other.test])
     assert all(t.p_ik is None for t in robustness.from_elsewhere(study, blind).test)
 
 
