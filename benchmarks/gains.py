@@ -18,8 +18,9 @@ import typer
 from throughput import runs_of
 
 import cclib
-from cclib.confidence import answer_questions, encode_questions, make_packs
+from cclib.confidence import answer_questions, encode_questions
 from cclib.models import LanguageModel
+from cclib.packs import make_packs
 from cclib.recording import _append
 
 
@@ -91,7 +92,7 @@ def main(model: str = "atlas-l", data_dir: str | None = None, questions: int = 1
     benchmark = cclib.load_benchmark("mmlu" if data_dir else "atlas", data_dir=data_dir)
     runs = runs_of(benchmark, slices, questions)
     asked = [q for run in runs for q in run]
-    no_heads = patch("cclib.confidence._common_prefix", return_value=0)
+    no_heads = patch("cclib.packs._common_prefix", return_value=0)
     ways: dict[str, tuple[LanguageModel, Callable, dict]] = {
         "as it is": (loaded, nullcontext, {}),
         "each prompt's head run again": (loaded, lambda: no_heads, {}),

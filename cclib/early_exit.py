@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from cclib.benchmarks import Question
-from cclib.confidence import PACK_TOKENS, Group, encode_questions, make_packs
+from cclib.confidence import PACK_TOKENS, encode_questions
 from cclib.models import LanguageModel
+from cclib.packs import Group, make_packs
 from cclib.pik import PIK
 
 

@@ -248,7 +248,7 @@ def load_model(
             place,
             dtype=getattr(torch, dtype),
             device_map="auto" if spread else None,
-            # "packed" is registered by cclib.confidence; until then sdpa computes the same thing
+            # "packed" is registered by cclib.packs; until then sdpa computes the same thing
             attn_implementation="sdpa",
             **options,
         )

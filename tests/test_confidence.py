@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import cclib
-from cclib.confidence import answer_questions, check_layer, default_layer, make_packs
+from cclib.confidence import answer_questions, check_layer, default_layer
+from cclib.packs import make_packs
 
 
 def rows_of(model, questions, **options):

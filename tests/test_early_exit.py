@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cclib import PIK, load_model
-from cclib.confidence import Group, answer_questions
+from cclib.confidence import answer_questions
 from cclib.early_exit import answer_leaving, remaining
+from cclib.packs import Group
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,165 @@
+"""Prompts laid out as packs: one row of tokens that answers several questions.
+
+Prompts of one subject share their first lines. A *pack* holds the shared head once, then every question's
+own tail, without padding. Each tail attends to the head and to itself, at the positions it would have
+alone, so the result is that of the separate prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+
+@dataclass(frozen=True)
+class Group:
+    """Where a pack holds one shared head, (start, length), and its tails, [(start, length), ...]."""
+
+    head: tuple[int, int]
+    tails: list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One row of t tokens that answers several questions."""
+
+    tokens: list[int]  # (t,)
+    positions: list[int]  # (t,) place of each token in its own prompt
+    groups: list[Group]
+    index: list[int]  # (m,) which prompts, in the order of their tails
+    lengths: list[int]  # (m,) tokens of each whole prompt
+
+    @property
+    def last(self) -> list[int]:
+        """(m,) the pack's position of each prompt's last token."""
+        return [start + length - 1 for group in self.groups for start, length in group.tails]
+
+
+def make_packs(encoded: Sequence[Sequence[int]], budget: int) -> list[Pack]:
+    """Lay prompts (token lists) out in packs of about `budget` tokens, heads shared.
+
+    Prompts are sorted by their tokens, so that those with a common beginning are neighbours.
+    """
+    order = sorted(range(len(encoded)), key=lambda i: encoded[i])
+    packs, batch, used = [], [], 0
+    for i in order:
+        if batch and used + len(encoded[i]) > budget:
+            packs.append(_lay_out(encoded, batch))
+            batch, used = [], 0
+        # neighbours share a head, so count what this prompt adds
+        shared = _common_prefix(encoded[batch[-1]], encoded[i]) if batch else 0
+        batch.append(i)
+        used += len(encoded[i]) - shared
+    if batch:
+        packs.append(_lay_out(encoded, batch))
+    return packs
+
+
+def packs_to_run(encoded: Sequence[Sequence[int]], skip: Container[int], budget: int) -> list[Pack]:
+    """The packs that hold what is not to be skipped.
+
+    Where a run is gone on with, each pack was either run or not: those left are the ones it would have
+    run, and compute the same to the bit. Where some are mixed, another set was asked for before, and
+    what is left is laid out anew.
+    """
+    packs = make_packs(encoded, budget)
+    left = [[i for i in pack.index if i not in skip] for pack in packs]
+    if all(len(some) in (0, len(pack.index)) for some, pack in zip(left, packs)):
+        return [pack for some, pack in zip(left, packs) if some]
+    wanted = sorted(i for some in left for i in some)
+    anew = make_packs([encoded[i] for i in wanted], budget)
+    return [replace(pack, index=[wanted[i] for i in pack.index]) for pack in anew]
+
+
+def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    n = 0
+    for x, y in zip(a, b):
+        if x != y:
+            break
+        n += 1
+    return n
+
+
+def _lay_out(encoded: Sequence[Sequence[int]], batch: list[int]) -> Pack:
+    """Group neighbours of a batch by their common head: a new group where sharing drops by half."""
+    groups: list[tuple[int, list[int]]] = []  # (length of the head, members)
+    for i in batch:
+        if groups:
+            head, members = groups[-1]
+            common = min(head, _common_prefix(encoded[members[0]], encoded[i]), len(encoded[i]) - 1)
+            if len(members) == 1:
+                common = min(_common_prefix(encoded[members[0]], encoded[i]), len(encoded[i]) - 1)
+                common = min(common, len(encoded[members[0]]) - 1)
+            # joining shortens the head for all members; worth it only while it saves tokens
+            if common * len(members) > head * (len(members) - 1):
+                groups[-1] = (common, [*members, i])
+                continue
+        groups.append((0, [i]))
+    tokens: list[int] = []
+    positions: list[int] = []
+    placed: list[Group] = []
+    index: list[int] = []
+    for head, members in groups:
+        if len(members) == 1:
+            head = 0
+        start = len(tokens)
+        tokens += encoded[members[0]][:head]
+        positions += range(head)
+        tails = []
+        for i in members:
+            tail = encoded[i][head:]
+            tails.append((len(tokens), len(tail)))
+            tokens += tail
+            positions += range(head, head + len(tail))
+        placed.append(Group((start, head), tails))
+        index += members
+    return Pack(tokens, positions, placed, index, [len(encoded[i]) for i in index])
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,  # (1, heads, t, e)
+    key: torch.Tensor,  # (1, key heads, t, e)
+    value: torch.Tensor,  # (1, key heads, t, e)
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    groups: Sequence[Group] = (),
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention over a pack: a head sees itself, a tail sees its head and itself, both causally."""
+    if softcap is not None:
+        raise ValueError("models that cap attention scores (Gemma 2) are not supported; use Gemma 3")
+    attend = torch.nn.functional.scaled_dot_product_attention
+    grouped = query.shape[1] != key.shape[1]
+    out = torch.empty_like(query)
+    for group in groups:
+        h0, h = group.head
+        pieces = [(h0, h, 0)] if h else []
+        pieces += [(start, length, h) for start, length in group.tails]
+        for start, length, seen in pieces:
+            q = query[:, :, start : start + length]
+            k = key[:, :, start : start + length]
+            v = value[:, :, start : start + length]
+            mask = None
+            if seen:
+                k = torch.cat([key[:, :, h0 : h0 + h], k], dim=2)
+                v = torch.cat([value[:, :, h0 : h0 + h], v], dim=2)
+                mask = torch.ones(length, seen + length, dtype=torch.bool, device=q.device).tril(seen)
+            if sliding_window is not None and seen + length > sliding_window:
+                if mask is None:
+                    mask = torch.ones(length, length, dtype=torch.bool, device=q.device).tril()
+                mask = mask.triu(seen - sliding_window + 1)
+            out[:, :, start : start + length] = attend(
+                q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped
+            )
+    return out.transpose(1, 2), None
+
+
+ALL_ATTENTION_FUNCTIONS.register("packed", packed_attention)
