@@ -18,11 +18,13 @@ def headlines(
     pik: float | None,
     transferred: Study | None = None,
     open_questions: Study | None = None,
+    served: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """A row a table: what is compared, the paper's number, this edition's with its interval, both in %.
 
     The paper's 8B → 70B stands beside this edition's last two models, 3B → 8B → 70B beside its longest
-    chain. What an edition cannot measure has a dash and a reason.
+    chain; `served` is `outside.with_gpt4`'s, for Table 4. What an edition cannot measure has a dash and
+    a reason.
     """
     results = tables.run_chains(study, pt, pik)
     pair = ablation.two_stages(study)
@@ -40,7 +42,7 @@ def headlines(
         _row(1, "points lost, longest chain", t1.loc["3B → 8B → 70B", "pd_percent"], *_points(longest)),
         _row(2, "macro F1, two stages", 100 * _f1_printed(), *_f1(two)),
         _row(3, "compute saved, two stages", t3.loc["8B → 32B", "reduced_compute_percent"], *_saved(two)),
-        _api(study, pt, pik),
+        _api(study, pt, pik, served),
         *_ablation(study, pair, pt, pik),
         *_transfer(transferred, pt, pik),
         _row(8, "answered before the last stage, two stages", 100 * counts["8B"] / counts.sum(), *_kept(two)),
@@ -107,14 +109,16 @@ def _f1(result: Cascade) -> tuple:
     return scored, stats.bootstrap(comparison.macro_f1, answer, result.prediction, n=300)
 
 
-def _api(study: Study, pt: float, pik: float | None) -> dict:
-    bought = outside.commercial(study, pt, pik)
+def _api(study: Study, pt: float, pik: float | None, served: pd.DataFrame | None) -> dict:
+    bought = outside.commercial(study, pt, pik) if served is None else served
+    before = study.models[-2 if served is None else -1] if len(bought) > 1 else None
+    last = bought.index[0]
     printed = paper.table(4).set_index("models").loc["70B → GPT-4o", "reduced_tokens_percent"]
-    what = "tokens of the last stage saved, next-largest before it"
-    if len(bought) < 2:
+    what = "tokens of the last stage saved, next-largest before it" + ("" if served is None else f", {last}")
+    if f"{before} → {last}" not in bought.index:
         return _row(4, what, printed, *ONE_MODEL)
-    last = bought.iloc[-1]
-    return _row(4, what, printed, last["reduced tokens of the last stage"], last["reduced interval"])
+    row = bought.loc[f"{before} → {last}"]
+    return _row(4, what, printed, row["reduced tokens of the last stage"], row["reduced interval"])
 
 
 def _ablation(study: Study, pair: tuple, pt: float, pik: float | None) -> list[dict]:

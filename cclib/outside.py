@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cclib.study import Study
 from cclib.tables import chain_name
 from cclib.traces import Trace
 
+GPT4 = "gpt-4-1106-preview"
 ROUTELLM = "correct.csv"  # subject, row (0-based in the subject's test file), one boolean column a model
 
 
@@ -24,7 +26,7 @@ def recorded_answers(path: str | Path, model: str) -> Trace:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it lacks a column.
+        ValueError: it lacks a column, or holds something else than True and False.
     """
     path = Path(path)
     if not path.exists():
@@ -34,6 +36,9 @@ def recorded_answers(path: str | Path, model: str) -> Trace:
     missing = {"subject", "row", column} - set(table.columns)
     if missing:
         raise ValueError(f"{path.name}: missing {sorted(missing)}; found {', '.join(table.columns)}")
+    odd = table[column][~table[column].isin([True, False])]
+    if len(odd):  # as words, all would count as true
+        raise ValueError(f"{path.name}: {column} must be True or False, found {odd.iloc[0]!r}")
     ids = [f"mmlu/{s}/{r}" for s, r in zip(table["subject"], table["row"])]
     frame = pd.DataFrame({"question_id": ids, "correct": table[column].astype(bool)})
     return Trace(frame, {"model": model})
@@ -69,7 +74,7 @@ def with_last_stage(study: Study, last: Trace, keep: int | None = None) -> Study
 
 
 def commercial(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
-    """Table 4 for this study: every model, and none, before its last stage.
+    """Table 4 for this study: every model, and none, before its last stage; then all of them, where several.
 
     P(IK) is used where every stage before the last has it. Reduced tokens are output tokens, as in the
     paper; where the last stage has no tokens on record, all questions count alike.
@@ -82,22 +87,26 @@ def commercial(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
             "questions sent": len(study),
         }
     }
-    for i, trace in enumerate(study.test[:-1]):
-        if trace.p_t is None:
+    end = len(study.models) - 1
+    before = [(i,) for i in range(end)] + [tuple(range(end))] * (end > 1)
+    for members in before:
+        stages = study.chain(members)
+        if any(trace.p_t is None for trace in stages):
             continue
-        result = cascade([trace, last], pt, pik if trace.p_ik is not None else None)
+        with_pik = all(trace.p_ik is not None for trace in stages)
+        result = cascade([*stages, last], pt, pik if with_pik else None)
         drop = stats.performance_drop(float(last.correct.mean()), result.accuracy)
         low, high = stats.paired_difference_interval(result.correct, last.correct)
-        saved = _last_stage_saving(result)
-        rows[chain_name(study, (i, len(study.models) - 1))] = {
+        sent = int(result.stage_counts[-1])
+        rows[chain_name(study, (*members, end))] = {
             "accuracy": result.accuracy,
             "accuracy interval": stats.accuracy_interval(result.correct),
-            "questions sent": int(result.stage_counts[-1]),
+            "questions sent": sent,
             "PD (points)": drop.absolute,
             "PD (points) interval": (100 * low, 100 * high),
-            "reduced tokens of the last stage": saved,
-            "reduced interval": stats.wilson(int(result.stage_counts[0]), len(study)) if len(study) else NONE,
-            "P(IK) used": "yes" if trace.p_ik is not None else "no",
+            "reduced tokens of the last stage": _last_stage_saving(result),
+            "reduced interval": stats.wilson(len(study) - sent, len(study)) if len(study) else NONE,
+            "P(IK) used": "yes" if with_pik else "no",
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model or chain")
 
@@ -110,20 +119,51 @@ def _last_stage_saving(result) -> float:
     return float(1 - tokens.stages[-1] / tokens.reference)
 
 
-def write_figures(table: pd.DataFrame, path: str | Path) -> Path:
+def said(bought: pd.DataFrame) -> str:
+    """A line a chain of `commercial`: tokens saved, accuracy moved (Markdown)."""
+    chains = bought.dropna(subset=["PD (points)"]) if "PD (points)" in bought else bought.iloc[:0]
+    return "\n".join(
+        f"- **{name}** saves {row['reduced tokens of the last stage']:.1%} of the last stage's tokens and "
+        f"moves accuracy by {row['PD (points)']:+.2f} points."
+        for name, row in chains.iterrows()
+    )
+
+
+def with_gpt4(
+    study: Study, pt: float, pik: float | None, data_dir: str | Path | None, traces_dir: str | Path
+) -> pd.DataFrame | None:
+    """`commercial` with GPT-4's recorded answers to MMLU as the last stage; None where it is not to be had.
+
+    The answers are RouteLLM's table beside the folder of MMLU. Without them an export's `gpt-4.csv` holds
+    the figures, at the thresholds that it was made with.
+    """
+    if study.benchmark != "mmlu":
+        return None
+    answers = Path(data_dir or ".").parent / "routellm_mmlu" / ROUTELLM
+    if answers.exists():
+        return commercial(with_last_stage(study, recorded_answers(answers, GPT4)), pt, pik)
+    kept = Path(traces_dir) / "gpt-4.csv"
+    return read_figures(kept) if kept.exists() and _thresholds(kept) == [pt, pik] else None
+
+
+def _thresholds(path: Path) -> list[float | None]:
+    return json.loads(path.read_text().partition("\n")[0].removeprefix("# pt, pik: "))
+
+
+def write_figures(table: pd.DataFrame, path: str | Path, pt: float, pik: float | None) -> Path:
     """Keep a table of measured figures (not the answers they came from) as CSV; intervals as two columns."""
     flat = table.copy()
     for column in [c for c in flat if str(c).endswith("interval")]:
         pairs = [v if isinstance(v, tuple) else NONE for v in flat[column]]
         flat[f"{column}: low"], flat[f"{column}: high"] = zip(*pairs)
         flat = flat.drop(columns=column)
-    flat.to_csv(path)
+    Path(path).write_text(f"# pt, pik: {json.dumps([pt, pik])}\n{flat.to_csv()}")
     return Path(path)
 
 
 def read_figures(path: str | Path) -> pd.DataFrame:
     """What `write_figures` kept."""
-    flat = pd.read_csv(path, index_col=0)
+    flat = pd.read_csv(path, index_col=0, comment="#")
     for low in [c for c in flat if c.endswith(": low")]:
         name = low.removesuffix(": low")
         flat[name] = list(zip(flat[low], flat[f"{name}: high"]))

@@ -11,8 +11,6 @@ from cclib.models import expand_family, runs_here, slug
 from cclib.study import export_study, load_study
 from cclib.traces import read_trace
 
-GPT4 = "gpt-4-1106-preview"
-
 
 def publish(
     models: str | Sequence[str],
@@ -54,8 +52,7 @@ def publish(
     )
     if opened := robustness.if_at_hand(robustness.open_study, study, models, **given):
         export_study(opened, folder / "open")
-    answers = Path(data_dir or ".").parent / "routellm_mmlu" / outside.ROUTELLM
-    if study.benchmark == "mmlu" and answers.exists():
-        served = outside.with_last_stage(study, outside.recorded_answers(answers, GPT4))
-        outside.write_figures(outside.commercial(served, pt, pik), folder / "gpt-4.csv")
+    served = outside.with_gpt4(study, pt, pik, data_dir, traces_dir)
+    if served is not None:
+        outside.write_figures(served, folder / "gpt-4.csv", pt, pik)
     return folder

@@ -1,5 +1,7 @@
 """A last stage that is known by its answers only."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from conftest import make_trace
@@ -28,6 +30,9 @@ def test_recorded_answers_meet_mmlus_question_ids(tmp_path):
     assert trace.correct.tolist() == [True, False]
     with pytest.raises(ValueError, match="missing .*gpt_5_correct"):
         outside.recorded_answers(path, "gpt-5")
+    path.write_text("subject,row,gpt_4_correct\nanatomy,0,yes\nanatomy,1,False\n")
+    with pytest.raises(ValueError, match="True or False.*'yes'"):
+        outside.recorded_answers(path, "gpt-4")
     with pytest.raises(FileNotFoundError, match="no recorded answers"):
         outside.recorded_answers(tmp_path / "none.csv", "gpt-4")
 
@@ -50,9 +55,36 @@ def test_saved_tokens_are_those_of_questions_that_were_not_sent():
     assert row["PD (points)"] == pytest.approx(100 * (result.accuracy - LARGE.correct.mean()))
 
 
+def test_all_stages_before_the_last_make_a_chain_too():
+    middle = make_trace("middle", seed=2, skill=0.6)
+    study = Study(["small", "middle", "large"], "made", 0, [SMALL, middle, LARGE], *[[None] * 3] * 3)
+    table = outside.commercial(study, 0.5, 0.4)
+    assert list(table.index) == ["large", "small → large", "middle → large", "small → middle → large"]
+    result = cclib.cascade([SMALL, middle, LARGE], 0.5, 0.4)
+    assert table["questions sent"].iloc[-1] == result.stage_counts[2]
+    assert table["accuracy"].iloc[-1] == result.accuracy
+    assert "small → middle → large" in outside.said(table)
+
+
+def test_gpt4s_figures_are_read_at_the_thresholds_they_were_made_with(tmp_path):
+    known = replace(STUDY, benchmark="mmlu")
+    outside.write_figures(outside.commercial(known, 0.9, 0.5), tmp_path / "gpt-4.csv", 0.9, 0.5)
+    kept = outside.with_gpt4(known, 0.9, 0.5, tmp_path / "mmlu", tmp_path)
+    assert list(kept.index) == ["large", "small → large"]
+    assert outside.with_gpt4(known, 0.8, 0.5, tmp_path / "mmlu", tmp_path) is None
+    assert outside.with_gpt4(STUDY, 0.9, 0.5, tmp_path / "mmlu", tmp_path) is None  # not MMLU
+    (tmp_path / "routellm_mmlu").mkdir()
+    rows = "subject,row,gpt_4_1106_preview_correct\n"
+    rows += "".join(f"made,{i},{i % 2 == 0}\n" for i in range(len(SMALL)))
+    (tmp_path / "routellm_mmlu" / outside.ROUTELLM).write_text(rows)
+    named = SMALL.with_column("question_id", [f"mmlu/made/{i}" for i in range(len(SMALL))])
+    found = outside.with_gpt4(replace(known, test=[named, named]), 0.8, 0.5, tmp_path / "mmlu", tmp_path)
+    assert found.loc["gpt-4-1106-preview", "accuracy"] == 0.5
+
+
 def test_figures_come_back_as_they_were_kept(tmp_path):
     table = outside.commercial(STUDY, 0.5, 0.4)
-    again = outside.read_figures(outside.write_figures(table, tmp_path / "f.csv"))
+    again = outside.read_figures(outside.write_figures(table, tmp_path / "f.csv", 0.5, 0.4))
     assert again.loc["small → large", "PD (points) interval"] == pytest.approx(
         table.loc["small → large", "PD (points) interval"]
     )
