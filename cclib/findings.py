@@ -21,8 +21,7 @@ def verdicts(results: Mapping[str, Cascade]) -> str:
     """One line a chain: accuracy against its last model, and compute by both accountings (Markdown)."""
     lines = []
     for name, result in chains_of(results).items():
-        last = result.stages[-1].correct
-        low, high = (100 * x for x in stats.paired_difference_interval(result.correct, last))
+        moved, low, high = _points(result)
         kept = (
             "loses accuracy"
             if high < 0
@@ -31,7 +30,7 @@ def verdicts(results: Mapping[str, Cascade]) -> str:
             else "keeps its last model's accuracy"
         )
         lines.append(
-            f"- **{name}** {kept}: {result.accuracy:.1%}, {100 * (result.accuracy - last.mean()):+.2f} "
+            f"- **{name}** {kept}: {result.accuracy:.1%}, {moved:+.2f} "
             f"points (95 % interval {low:+.2f} to {high:+.2f}). {_saving(result)}"
         )
     return "\n".join(lines) or "- One model makes no chain: name two or more in `models`."
@@ -45,13 +44,12 @@ def at_a_glance(study: Study, results: Mapping[str, Cascade]) -> str:
         "| --- | --: | --: | --: | --: |",
     ]
     for name, result in chains_of(results).items():
-        last = result.stages[-1].correct
-        low, high = (100 * x for x in stats.paired_difference_interval(result.correct, last))
+        moved, low, high = _points(result)
         saved = (cost.reduced(result, accounting) for accounting in cost.ACCOUNTINGS)
         cells = [
             name,
             f"{result.accuracy:.1%}",
-            f"{100 * (result.accuracy - last.mean()):+.2f} ({low:+.2f} to {high:+.2f})",
+            f"{moved:+.2f} ({low:+.2f} to {high:+.2f})",
             *("not known" if np.isnan(share) else f"{share:.1%}" for share in saved),
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -68,6 +66,13 @@ def near_chance(study: Study) -> list[str]:
         for name, trace in zip(study.models, study.test)
         if stats.accuracy_interval(trace.correct)[0] < guess + 0.05
     ]
+
+
+def _points(result: Cascade) -> tuple[float, float, float]:
+    """Accuracy above the last model's, and the ends of its 95 % interval, in points."""
+    last = result.stages[-1].correct
+    low, high = stats.paired_difference_interval(result.correct, last)
+    return 100 * (result.accuracy - last.mean()), 100 * low, 100 * high
 
 
 def _saving(result: Cascade) -> str:
