@@ -170,7 +170,9 @@ def by_layer(
         if table is None or (study.questions is not None and not path.read_text().startswith(f"# {about}\n")):
             if questions is None or study.train[i] is None or study.train[i].hidden is None:
                 continue
-            table = _scan(load_model(name, device=device), study, i, {q.id: q for q in questions})
+            dtype = study.train[i].provenance.get("dtype", "auto")  # as its trace was recorded
+            loaded = load_model(name, device=device, dtype=dtype)
+            table = _scan(loaded, study, i, {q.id: q for q in questions})
             path.write_text(f"# {about}\n{table.to_csv()}")
         tables[study.models[i]] = table
     return tables
