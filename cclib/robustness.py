@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from cclib import stats
@@ -213,19 +212,15 @@ def by_size(
 
 
 def _scan(model: LanguageModel, study: Study, i: int, questions: dict) -> pd.DataFrame:
-    from cclib.confidence import encode_questions, read_packs
+    from cclib.estimators.layers import at_layer, hidden_states
 
     parts = []
     for trace in (study.train[i], study.validation[i], study.test[i]):
         trace = trace.select(spread(trace.question_id, LAYER_QUESTIONS))
-        encoded = encode_questions(model, [questions[q] for q in trace.question_id])
-        states = np.zeros((len(trace), model.n_layers, model.d_model), np.float16)
-        for reading in read_packs(model, encoded, range(1, model.n_layers + 1)):
-            states[reading.index] = reading.hidden
-        parts.append((trace, states))
+        parts.append((trace, hidden_states(model, [questions[q] for q in trace.question_id])))
     rows = {}
     for at in range(1, model.n_layers + 1):
-        train, validation, test = (_at_layer(trace, states[:, at - 1], at) for trace, states in parts)
+        train, validation, test = (at_layer(trace, states[:, at - 1], at) for trace, states in parts)
         p_ik = PIK.fit(train, validation, seed=study.seed).probability(test.hidden)
         scores = stats.binary_scores(test.correct, p_ik)
         rows[at] = {
@@ -234,11 +229,6 @@ def _scan(model: LanguageModel, study: Study, i: int, questions: dict) -> pd.Dat
             "AUROC": stats.auroc(test.correct, p_ik),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
-
-
-def _at_layer(trace: Trace, states: np.ndarray, layer: int) -> Trace:
-    bare = trace.without("hidden").with_column("hidden", list(states))
-    return Trace(bare.table, trace.provenance | {"hidden_layer": layer})
 
 
 def export_robustness(

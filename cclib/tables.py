@@ -16,7 +16,7 @@ from pandas.io.formats.style import Styler
 
 from cclib import cost, stats
 from cclib.cascade import Cascade, cascade
-from cclib.study import Study
+from cclib.study import EXPORT_FILE, Study
 from cclib.traces import read_trace
 
 GAP = (np.nan, np.nan)
@@ -205,10 +205,10 @@ def confidence(study: Study) -> pd.DataFrame:
 def on_record(study: Study, traces_dir: str | Path) -> pd.DataFrame:
     """Accuracy on the test part and on all questions that an export holds of a model; empty where no more."""
     rows = {}
-    for name, test in zip(study.models, study.test):
-        folder = Path(traces_dir) / name
-        whole = read_trace(folder) if folder.is_dir() else None
-        if whole is None or whole.column("part") is None or len(whole) == len(test):
+    exported = (Path(traces_dir) / EXPORT_FILE).exists()
+    for name, test in zip(study.models, study.test if exported else ()):
+        whole = read_trace(Path(traces_dir) / name)
+        if len(whole) == len(test):
             continue
         for part, right in (("test part", test.correct), ("all on record", whole.correct)):
             rows[f"{name}, {part}"] = {
