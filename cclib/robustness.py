@@ -279,7 +279,8 @@ def open_study(
     folder = Path(traces_dir)
     if (folder / EXPORT_FILE).exists():
         about = json.loads((folder / "open" / EXPORT_FILE).read_text())
-        return load_study(models, about["benchmark"], seed=about["seed"], traces_dir=folder / "open")
+        found = load_study(models, about["benchmark"], seed=about["seed"], traces_dir=folder / "open")
+        return replace(found, questions=_texts(about["benchmark"], found.test[0].question_id))
     wished = "popqa" if study.benchmark == "mmlu" else None
     name, _, notes = find_benchmark(benchmark, wished, "atlas-open")
     local = [m for m in expand_family(models) if runs_here(m)]
@@ -287,3 +288,12 @@ def open_study(
         raise FileNotFoundError("open questions need a model to answer them that runs here; none does")
     found = load_study(local, name, limit=limit, seed=study.seed, traces_dir=folder, device=device)
     return replace(found, notes=[*found.notes, *notes])
+
+
+def _texts(benchmark: str, ids: Sequence[str]) -> list[Question] | None:
+    """The questions of an export, which holds no texts, where their benchmark is at hand; or None."""
+    try:
+        known = {q.id: q for q in load_benchmark(benchmark)}
+    except (FileNotFoundError, PermissionError):
+        return None
+    return [known[i] for i in ids] if known.keys() >= set(ids) else None
