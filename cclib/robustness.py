@@ -279,8 +279,7 @@ def open_study(
     folder = Path(traces_dir)
     if (folder / EXPORT_FILE).exists():
         about = json.loads((folder / "open" / EXPORT_FILE).read_text())
-        found = load_study(models, about["benchmark"], seed=about["seed"], traces_dir=folder / "open")
-        return replace(found, questions=_texts(about["benchmark"], found.test[0].question_id))
+        return load_study(models, about["benchmark"], seed=about["seed"], traces_dir=folder / "open")
     wished = "popqa" if study.benchmark == "mmlu" else None
     name, _, notes = find_benchmark(benchmark, wished, "atlas-open")
     local = [m for m in expand_family(models) if runs_here(m)]
@@ -290,10 +289,13 @@ def open_study(
     return replace(found, notes=[*found.notes, *notes])
 
 
-def _texts(benchmark: str, ids: Sequence[str]) -> list[Question] | None:
-    """The questions of an export, which holds no texts, where their benchmark is at hand; or None."""
+def texts(study: Study) -> list[Question] | None:
+    """The test questions; of an export, which holds no texts, where its benchmark is at hand; or None."""
+    if study.questions is not None:
+        return study.questions
     try:
-        known = {q.id: q for q in load_benchmark(benchmark)}
+        known = {q.id: q for q in load_benchmark(study.benchmark)}
     except (FileNotFoundError, PermissionError):
         return None
+    ids = study.test[0].question_id
     return [known[i] for i in ids] if known.keys() >= set(ids) else None
