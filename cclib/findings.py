@@ -57,7 +57,9 @@ def at_a_glance(study: Study, results: Mapping[str, Cascade]) -> str:
 
 
 def near_chance(study: Study) -> list[str]:
-    """A line for every model whose accuracy may be that of guessing (Markdown)."""
+    """A line for every model whose accuracy may be that of guessing among options (Markdown)."""
+    if study.test[0].column("response") is not None:
+        return []  # open questions: there is nothing to guess among
     probs = study.test[0].option_probs
     guess = 0.25 if probs is None else float((1 / np.isfinite(probs).sum(axis=1)).mean())
     return [

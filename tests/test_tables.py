@@ -124,6 +124,8 @@ def test_a_model_near_chance_is_called_that():
     guesser = study_of([make_trace("guesser", 400, 3, 0.25), TRACES[2]])
     text = findings.cautions(guesser, tables.run_chains(guesser, 0.9, 0.5))
     assert "guesser is near chance" in text and "**l is near chance**" not in text
+    words = study_of([t.with_column("response", ["Answer: Rome"] * len(t)) for t in guesser.test])
+    assert findings.near_chance(words) == []  # in words there is nothing to guess among
 
 
 def test_shown_tables_hold_no_markup_of_strangers():
