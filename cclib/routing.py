@@ -1,7 +1,8 @@
 """Every router and every cascade of Appendix A on one pair of models, on the same questions.
 
 The pair is a study's smallest and largest model. Routers learn from the training part, thresholds are chosen
-on the validation part, and both need the large model's answers there, which `compare` has recorded.
+on the validation part, and both need the large model's answers there: `compare` records them, or finds them
+in an export that has them.
 """
 
 from __future__ import annotations
@@ -73,16 +74,18 @@ def compare(
     estimates, _ = estimate_all(study, models, 0, data_dir, traces_dir, device)
     methods = [frontier.from_estimate(e, ratio) for e in estimates]
     live = study.questions is not None and runs_here(name)
-    validation = None
     test = Setting(small.correct, large.correct, ratio)
     if live and study.train[0] is not None:
         train_large, valid_large = (
             record(study, name, part, data_dir, traces_dir, device) for part in ("train", "validation")
         )
-        validation = Setting(study.validation[0].correct, valid_large.correct, ratio)
         methods += learned(study, train_large, data_dir)
-    else:
-        methods += _replayed(study, study.train[0])
+    else:  # on record where the last model has a probe
+        train_large, valid_large = study.train[-1], study.validation[-1]
+        methods += _replayed(study, train_large)
+    validation = None
+    if study.validation[0] is not None and valid_large is not None:
+        validation = Setting(study.validation[0].correct, valid_large.correct, ratio)
     return Comparison((study.models[0], study.models[-1]), test, validation, methods)
 
 
@@ -132,9 +135,10 @@ def learned(study: Study, train_large: Trace, data_dir: str | Path | None = None
     return [*methods, Method("scorer of question and answer", "FrugalGPT", needs, *wrong, depth=1.0)]
 
 
-def _replayed(study: Study, train: Trace | None) -> list[Method]:
-    """What an edition without texts and without the large model's training answers can still run."""
-    test = study.test[0]
+def _replayed(study: Study, train_large: Trace | None) -> list[Method]:
+    """What can be run where texts, hidden states or the large model's training answers are not at hand."""
+    train, validation, test = study.train[0], study.validation[0], study.test[0]
+    no_large = [NO_LARGE] if train_large is None else []
     absent = {
         "words": [] if study.questions else [NO_TEXTS],
         "hidden state": [] if test.hidden is not None else ["no hidden states are recorded here"],
@@ -144,21 +148,26 @@ def _replayed(study: Study, train: Trace | None) -> list[Method]:
             f"{name}, {kind}",
             source,
             f"{kind} of the question; {LEARNED}",
-            missing="; ".join([*why, NO_LARGE]),
+            missing="; ".join([*why, *no_large]),
         )
         for kind, why in absent.items()
         for name, (source, _) in LEARNERS.items()
     ]
     profile = partial(Method, "benchmark profile", "Shnitzer et al.", f"the subject; {LEARNED}")
     scorer = partial(Method, "scorer of question and answer", "FrugalGPT", f"subject and answer; {LEARNED}")
-    if train is None:
+    if train is None or validation is None:
         return [*methods, profile(missing=NO_LARGE), scorer(missing="no training answers are recorded here")]
-    gap = routers.profile(train.column("subject"), train.correct, None, test.column("subject"))
-    methods.append(profile(gap))
+    large = None if train_large is None else train_large.correct
+    gaps = [
+        routers.profile(train.column("subject"), train.correct, large, part.column("subject"))
+        for part in (test, validation)
+    ]
+    methods.append(profile(*gaps))
     if train.option_probs is None:
         return [*methods, scorer(missing=NO_TEXTS)]
-    x = [_subject_and_answer(t, train) for t in (train, test)]
-    return [*methods, scorer(1 - routers.probability_right(x[0], train.correct, x[1], 0.1), depth=1.0)]
+    x = [_subject_and_answer(t, train) for t in (train, test, validation)]
+    wrong = [1 - routers.probability_right(x[0], train.correct, part, 0.1) for part in x[1:]]
+    return [*methods, scorer(*wrong, depth=1.0)]
 
 
 def _subject_and_answer(trace: Trace, train: Trace) -> np.ndarray:

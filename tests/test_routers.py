@@ -226,10 +226,21 @@ def test_a_replayed_pair_ranks_what_it_can_and_names_the_rest():
     models = ["qwen2.5-coder-0.5b.gguf", "qwen2.5-coder-1.5b.gguf"]
     study = cclib.load_study(models, "mmlu", traces_dir=folder)
     compared = routing.compare(study, models, traces_dir=folder)
-    assert compared.validation is None
-    had = {m.name for m in compared.methods if m.score is not None}
-    assert {"P(T)", "P(IK) by probe", "benchmark profile", "scorer of question and answer"} <= had
+    had = {m.name: m for m in compared.methods if m.score is not None}
+    assert {"P(T)", "P(IK) by probe", "benchmark profile", "scorer of question and answer"} <= set(had)
     assert all(m.missing for m in compared.methods if m.score is None)
+    assert compared.validation.large.mean() == study.validation[1].correct.mean()
+    assert len(routing_tables.tuned(compared.methods, compared.test, compared.validation)) == len(had)
+    unknown = replace(study, train=[study.train[0], None], validation=[study.validation[0], None])
+    without = routing.compare(unknown, models, traces_dir=folder)
+    assert without.validation is None
+    score = {m.name: m for m in without.methods}["benchmark profile"].score
+    assert not np.array_equal(
+        score, had["benchmark profile"].score
+    )  # with the large model's answers it knows more
+    assert all(
+        routing.NO_LARGE in m.missing for m in without.methods if m.missing.startswith(routing.NO_TEXTS)
+    )
 
 
 @pytest.fixture(scope="module")
