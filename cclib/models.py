@@ -261,6 +261,8 @@ def load_model(
             f"a .gguf file, or one of {', '.join(ATLAS)}"
         ) from error
     network.eval().requires_grad_(False)
+    # generating gives the head a slice, which torch would multiply by one copy of the weights a prompt
+    network.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
     if not spread:
         network.to(device)
     return LanguageModel(

@@ -127,15 +127,10 @@ def generate(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> tuple[li
     for i, ids in enumerate(prompts):  # padded on the left, so that all go on from the last column
         tokens[i, width - len(ids) :] = torch.tensor(ids, device=device)
         mask[i, width - len(ids) :] = 1
-    # the last positions are a slice: torch would multiply it by one copy of the head's weights a prompt
-    whole = network.get_output_embeddings().register_forward_pre_hook(lambda _, x: (x[0].contiguous(),))
-    try:
-        with torch.inference_mode():
-            out = network.generate(
-                tokens, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=pad
-            )
-    finally:
-        whole.remove()
+    with torch.inference_mode():
+        out = network.generate(
+            tokens, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=pad
+        )
     responses = []
     for row in out[:, width:].tolist():
         stop = {end} if isinstance(end, int) else set(end or ())

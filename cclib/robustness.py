@@ -287,15 +287,3 @@ def open_study(
         raise FileNotFoundError("open questions need a model to answer them that runs here; none does")
     found = load_study(local, name, limit=limit, seed=study.seed, traces_dir=folder, device=device)
     return replace(found, notes=[*found.notes, *notes])
-
-
-def texts(study: Study) -> list[Question] | None:
-    """The test questions; of an export, which holds no texts, where its benchmark is at hand; or None."""
-    if study.questions is not None:
-        return study.questions
-    try:
-        known = {q.id: q for q in load_benchmark(study.benchmark)}
-    except (FileNotFoundError, PermissionError):
-        return None
-    ids = study.test[0].question_id
-    return [known[i] for i in ids] if known.keys() >= set(ids) else None

@@ -155,17 +155,18 @@ def _replayed(study: Study, train_large: Trace | None) -> list[Method]:
     ]
     profile = partial(Method, "benchmark profile", "Shnitzer et al.", f"the subject; {LEARNED}")
     scorer = partial(Method, "scorer of question and answer", "FrugalGPT", f"subject and answer; {LEARNED}")
-    if train is None or validation is None:
+    if train is None:
         return [*methods, profile(missing=NO_LARGE), scorer(missing="no training answers are recorded here")]
     large = None if train_large is None else train_large.correct
+    parts = [part for part in (test, validation) if part is not None]
     gaps = [
         routers.profile(train.column("subject"), train.correct, large, part.column("subject"))
-        for part in (test, validation)
+        for part in parts
     ]
     methods.append(profile(*gaps))
     if train.option_probs is None:
         return [*methods, scorer(missing=NO_TEXTS)]
-    x = [_subject_and_answer(t, train) for t in (train, test, validation)]
+    x = [_subject_and_answer(t, train) for t in (train, *parts)]
     wrong = [1 - routers.probability_right(x[0], train.correct, part, 0.1) for part in x[1:]]
     return [*methods, scorer(*wrong, depth=1.0)]
 

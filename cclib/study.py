@@ -50,6 +50,14 @@ class Study:
         """Whether every stage but the last has P(IK)."""
         return all(t.p_ik is not None for t in self.test[:-1])
 
+    def texts(self) -> list[Question] | None:
+        """The n test questions; of an export, which holds none, where they come with the package (Atlas)."""
+        if self.questions is not None or not self.benchmark.startswith("atlas"):
+            return self.questions
+        known = {q.id: q for q in load_benchmark(self.benchmark)}
+        ids = self.test[0].question_id
+        return [known[i] for i in ids] if known.keys() >= set(ids) else None
+
     def threshold(self, pik: float | None) -> float | None:
         """The threshold on P(IK), or None where this study has no P(IK) to compare with it."""
         return pik if self.has_pik else None

@@ -88,7 +88,7 @@ def test_an_export_replays_every_probe_without_a_model(study, other, exported):
     assert [len(t) for t in layers.values()] == [t.n_layers for t in study.test]
     opened = robustness.open_study(replayed, names, traces_dir=exported)
     assert len(opened) == ELSEWHERE and opened.questions is None
-    assert [q.id for q in robustness.texts(opened)] == opened.test[0].question_id.tolist()  # Atlas is at hand
+    assert [q.id for q in opened.texts()] == opened.test[0].question_id.tolist()  # Atlas is at hand
 
 
 def test_an_export_holds_what_is_in_no_part_and_neither_texts_nor_hidden_states(study, tmp_path):

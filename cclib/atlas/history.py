@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cclib.atlas import WEIGHTS, model_folder, questions
+from cclib.atlas import WEIGHTS, model_folder
 
 
 def training(name: str) -> pd.DataFrame:
@@ -37,15 +37,8 @@ def card(name: str) -> dict[str, Any]:
 
 
 def by_popularity(study: Any, groups: int = 10) -> pd.DataFrame | None:
-    """Accuracy (groups, k models) by popularity, rarest first; None where questions carry none.
-
-    An exported study has no question texts, so Atlas's popularities are made anew from the ids.
-    """
-    asked = study.questions
-    if asked is None and study.benchmark.startswith("atlas"):
-        known = {q.id: q for q in questions(study.benchmark)}
-        asked = [known[i] for i in study.test[0].question_id]
-    popularity = np.array([q.popularity or np.nan for q in asked or []], float)
+    """Accuracy (groups, k models) by popularity, rarest first; None where questions carry none."""
+    popularity = np.array([q.popularity or np.nan for q in study.texts() or []], float)
     rows = np.flatnonzero(np.isfinite(popularity))
     if len(rows) < 2 * groups:
         return None
