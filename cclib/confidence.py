@@ -13,11 +13,13 @@ import torch
 
 from cclib.benchmarks import Question
 from cclib.models import LanguageModel
-from cclib.packs import packs_to_run
+from cclib.packs import filled, packs_to_run
 
 # Tokens in one forward pass: enough to fill the matrix units, small enough for the caches.
 PACK_TOKENS = {"cpu": 2048, "cuda": 16384}
 ENCODE_ROWS = 1024
+# Below float32 a kernel is made and kept for every number of tokens, on CPUs some megabytes each.
+LENGTHS_APART = 32
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ def read_packs(
     try:
         for pack in packs_to_run(encoded, skip, budget or PACK_TOKENS.get(model.device.split(":")[0], 4096)):
             began = time.perf_counter()
+            if model.dtype != "float32":
+                pack = filled(pack, LENGTHS_APART)
             device = network.get_input_embeddings().weight.device
             seen.tokens, seen.last = len(pack.tokens), torch.tensor(pack.last, device=device)
             with torch.inference_mode():

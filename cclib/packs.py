@@ -75,6 +75,19 @@ def packs_to_run(encoded: Sequence[Sequence[int]], skip: Container[int], budget:
     return [replace(pack, index=[wanted[i] for i in pack.index]) for pack in anew]
 
 
+def filled(pack: Pack, multiple: int) -> Pack:
+    """The pack with tokens that nobody reads at its end, so that it has a multiple of some number."""
+    end, blank = len(pack.tokens), -len(pack.tokens) % multiple
+    if not blank:
+        return pack
+    return replace(
+        pack,
+        tokens=pack.tokens + [0] * blank,
+        positions=[*pack.positions, *range(blank)],
+        groups=[*pack.groups, Group((end, blank), [])],
+    )
+
+
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     n = 0
     for x, y in zip(a, b):

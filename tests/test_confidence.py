@@ -1,12 +1,14 @@
 """One packed pass must say what one plain pass a question says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import cclib
-from cclib.confidence import answer_questions, check_layer, default_layer
-from cclib.packs import make_packs
+from cclib.confidence import LENGTHS_APART, answer_questions, check_layer, default_layer
+from cclib.packs import filled, make_packs
 
 
 def rows_of(model, questions, **options):
@@ -48,6 +50,34 @@ def test_batched_equals_unbatched(tiny, questions):
     for a, b in zip(many, one):
         assert a["prediction"] == b["prediction"]
         assert np.abs(np.subtract(a["option_probs"], b["option_probs"])).max() < 1e-5
+
+
+def test_below_float32_packs_are_filled_to_a_few_lengths_and_answers_stay(tiny, questions):
+    model = cclib.load_model(tiny)
+    lengths = []
+    hook = model.network.register_forward_pre_hook(
+        lambda _m, _args, given: lengths.append(given["input_ids"].shape[1]), with_kwargs=True
+    )
+    plain = rows_of(model, questions, budget=300)
+    assert any(n % LENGTHS_APART for n in lengths)
+    lengths.clear()
+    # said to be of a lower precision and computed in this one, so that what is compared is the filling alone
+    full = rows_of(replace(model, dtype="bfloat16"), questions, budget=300)
+    hook.remove()
+    assert lengths and not any(n % LENGTHS_APART for n in lengths)
+    for a, b in zip(plain, full):
+        assert a["prediction"] == b["prediction"]
+        assert np.abs(np.subtract(a["option_probs"], b["option_probs"])).max() < 1e-5
+        assert np.abs(np.subtract(a["hidden"], b["hidden"], dtype=float)).max() < 1e-2
+        assert a["prompt_tokens"] == b["prompt_tokens"]  # what is paid for are the questions' own
+
+
+def test_filling_leaves_a_pack_that_is_full_and_adds_no_prompt():
+    (pack,) = make_packs([[1, 2, 3], [1, 2, 4]], budget=100)
+    assert filled(pack, len(pack.tokens)) is pack
+    more = filled(pack, 3)
+    assert len(more.tokens) == len(more.positions) == 6
+    assert (more.index, more.lengths, more.last) == (pack.index, pack.lengths, pack.last)
 
 
 def test_packs_hold_every_prompt_once_and_share_heads():
