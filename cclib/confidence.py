@@ -18,8 +18,9 @@ from cclib.packs import filled, packs_to_run
 # Tokens in one forward pass: enough to fill the matrix units, small enough for the caches.
 PACK_TOKENS = {"cpu": 2048, "cuda": 16384}
 ENCODE_ROWS = 1024
-# Below float32 a kernel is made and kept for every number of tokens, on CPUs some megabytes each.
-LENGTHS_APART = 32
+# Below float32 a CPU makes and keeps a kernel of its own, up to a megabyte, for each number of rows that a
+# layer is given: few different numbers of tokens in a pack, and of prompts, keep them few.
+TOKENS_APART, PROMPTS_APART = 32, 8
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def check_layer(layer: int | None, n_layers: int) -> int:
 class _Seen:
     """Hooks of one pass over a pack, whose prompts end at the positions `last`."""
 
-    last: torch.Tensor  # (m,)
+    last: torch.Tensor  # (m,), or more where the last one is repeated
     tokens: int  # t of the pack
 
     def __init__(self) -> None:
@@ -96,10 +97,11 @@ def read_packs(
     try:
         for pack in packs_to_run(encoded, skip, budget or PACK_TOKENS.get(model.device.split(":")[0], 4096)):
             began = time.perf_counter()
-            if model.dtype != "float32":
-                pack = filled(pack, LENGTHS_APART)
+            last, m = pack.last, len(pack.last)
+            if model.device == "cpu" and model.dtype != "float32":
+                pack, last = filled(pack, TOKENS_APART), last + last[-1:] * (-m % PROMPTS_APART)
             device = network.get_input_embeddings().weight.device
-            seen.tokens, seen.last = len(pack.tokens), torch.tensor(pack.last, device=device)
+            seen.tokens, seen.last = len(pack.tokens), torch.tensor(last, device=device)
             with torch.inference_mode():
                 logits = network(
                     input_ids=torch.tensor([pack.tokens], device=device),  # (1, t)
@@ -107,11 +109,11 @@ def read_packs(
                     logits_to_keep=seen.last,
                     use_cache=False,
                     groups=pack.groups,
-                ).logits[0]  # (m, v)
+                ).logits[0, :m]  # (m, v)
                 log_probs = logits.float().log_softmax(-1).cpu().numpy()
             hidden = None
             if wanted:  # a few models have single activations beyond float16
-                states = [seen.states[at].cpu().clamp(-65504, 65504).to(torch.float16) for at in wanted]
+                states = [seen.states[at][:m].cpu().clamp(-65504, 65504).to(torch.float16) for at in wanted]
                 hidden = (states[0] if isinstance(layer, int) else torch.stack(states, 1)).numpy()
             yield Reading(pack.index, log_probs, hidden, pack.lengths, time.perf_counter() - began)
     finally:

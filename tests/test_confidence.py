@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import cclib
-from cclib.confidence import LENGTHS_APART, answer_questions, check_layer, default_layer
+from cclib.confidence import PROMPTS_APART, TOKENS_APART, answer_questions, check_layer, default_layer
 from cclib.packs import filled, make_packs
 
 
@@ -52,19 +52,21 @@ def test_batched_equals_unbatched(tiny, questions):
         assert np.abs(np.subtract(a["option_probs"], b["option_probs"])).max() < 1e-5
 
 
-def test_below_float32_packs_are_filled_to_a_few_lengths_and_answers_stay(tiny, questions):
+def test_below_float32_packs_are_filled_to_a_few_sizes_and_answers_stay(tiny, questions):
     model = cclib.load_model(tiny)
-    lengths = []
-    hook = model.network.register_forward_pre_hook(
-        lambda _m, _args, given: lengths.append(given["input_ids"].shape[1]), with_kwargs=True
-    )
+    sizes = []  # (tokens, prompts read) of each pass
+
+    def note(_module, _args, given):
+        sizes.append((given["input_ids"].shape[1], len(given["logits_to_keep"])))
+
+    hook = model.network.register_forward_pre_hook(note, with_kwargs=True)
     plain = rows_of(model, questions, budget=300)
-    assert any(n % LENGTHS_APART for n in lengths)
-    lengths.clear()
+    assert any(t % TOKENS_APART for t, _ in sizes) and any(m % PROMPTS_APART for _, m in sizes)
+    sizes.clear()
     # said to be of a lower precision and computed in this one, so that what is compared is the filling alone
     full = rows_of(replace(model, dtype="bfloat16"), questions, budget=300)
     hook.remove()
-    assert lengths and not any(n % LENGTHS_APART for n in lengths)
+    assert sizes and not any(t % TOKENS_APART or m % PROMPTS_APART for t, m in sizes)
     for a, b in zip(plain, full):
         assert a["prediction"] == b["prediction"]
         assert np.abs(np.subtract(a["option_probs"], b["option_probs"])).max() < 1e-5
