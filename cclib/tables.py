@@ -46,14 +46,17 @@ FORMATS = {
     "sent": PERCENT,
     "p": "{:.4g}",
     "chi-squared": "{:.2f}",
-    "USD": "{:.4f}",
+    "USD": "{:,.4g}",
     "difference": "{:+.2f}",
 }
 UNITS = {"_percent": "{:.2f}%", "_usd": "${:.3f}"}  # endings of published columns: values as printed
 
 
 def show(table: pd.DataFrame, caption: str = "") -> Styler:
-    """A table as the book prints it: a number's format goes by its column's name, gaps are dashes."""
+    """A table as the book prints it: a number's format goes by its column's name, gaps are dashes.
+
+    Row numbers that nobody named are left out.
+    """
     formats = {}
     for column in table.columns:
         unit = next((u for u in UNITS if str(column).endswith(u)), None)
@@ -65,6 +68,8 @@ def show(table: pd.DataFrame, caption: str = "") -> Styler:
     styler = table.style.format(formats, na_rep="–", escape="html")
     styler.format_index(_heading, axis=1, escape="html")  # names are others' text as much as the cells
     styler.format_index(str, axis=0, escape="html")
+    if isinstance(table.index, pd.RangeIndex) and table.index.name is None:
+        styler.hide(axis="index")  # mere row numbers
     styler.set_table_attributes('class="table"')
     return styler.set_caption(html.escape(caption)) if caption else styler
 
