@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import time
 from array import array
 from collections.abc import Container, Iterator, Sequence
@@ -21,6 +23,10 @@ ENCODE_ROWS = 1024
 # Below float32 a CPU makes and keeps a kernel of its own, up to a megabyte, for each number of rows that a
 # layer is given: few different numbers of tokens in a pack, and of prompts, keep them few.
 TOKENS_APART, PROMPTS_APART = 32, 8
+# glibc keeps what a pass has freed, in pieces that the next, of another size, does not fit. Handing it back
+# takes some 20 ms, which a long pass can spare. Other C libraries have no such call.
+LONG_PASS_SECONDS = 0.5
+_hand_back = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,10 @@ def read_packs(
             if wanted:  # a few models have single activations beyond float16
                 states = [seen.states[at][:m].cpu().clamp(-65504, 65504).to(torch.float16) for at in wanted]
                 hidden = (states[0] if isinstance(layer, int) else torch.stack(states, 1)).numpy()
-            yield Reading(pack.index, log_probs, hidden, pack.lengths, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            if _hand_back and model.device == "cpu" and seconds > LONG_PASS_SECONDS:
+                _hand_back(0)
+            yield Reading(pack.index, log_probs, hidden, pack.lengths, seconds)
     finally:
         for handle in handles:
             handle.remove()
