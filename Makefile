@@ -53,9 +53,9 @@ audit: $(VENV)/.dev  ## known vulnerabilities of the locked versions, by pip-aud
 lab: $(VENV)/.user  ## JupyterLab on the source notebooks
 	$(BIN)/jupyter lab notebooks
 
-bench: $(VENV)/.dev  ## every script in benchmarks/, each prints its table [MODEL=file.gguf DATA_DIR=mmlu]
-	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "there is no script in benchmarks/"; exit 1; }
-	@for script in benchmarks/*.py; do \
+bench: $(VENV)/.dev  ## every script in speed/, each prints its table [MODEL=file.gguf DATA_DIR=mmlu]
+	@ls speed/*.py >/dev/null 2>&1 || { echo "there is no script in speed/"; exit 1; }
+	@for script in speed/*.py; do \
 		echo "== $$script"; set --; \
 		case $$script in */early_exit.py|*/gains.py|*/throughput.py) \
 			set -- $${MODEL:+--model "$$MODEL"} $${DATA_DIR:+--data-dir "$$DATA_DIR"};; \

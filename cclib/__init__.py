@@ -6,21 +6,20 @@ The public calls, imported on first use: reading recorded traces loads neither t
 from importlib import import_module
 from typing import Any
 
-# `cascade` is a module and a call: bound here once, so that the call is what `cclib.cascade` names
-from cclib.cascade import cascade as cascade
-from cclib.cascade import sweep as sweep
+from cclib.cascades import cascade as cascade
+from cclib.cascades import sweep as sweep
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Question": "benchmarks",
+    "Question": "questions",
     "load_benchmark": "benchmarks",
-    "split": "benchmarks",
-    "load_model": "models",
+    "split": "questions",
+    "load_model": "models.load",
     "Trace": "traces",
     "collect": "recording",
     "read_trace": "traces",
-    "PIK": "pik",
+    "PIK": "confidence.p_ik",
     "ask": "live",
     "live_cascade": "live",
     "load_study": "study",
@@ -30,8 +29,8 @@ _HOME = {
     "verbatim": "names",
 }
 _MODULES = {
-    "atlas", "audit", "benchmarks", "confidence", "cost", "models", "paper", "plots", "prompts", "recording",
-    "stats", "tables", "traces",
+    "atlas", "benchmarks", "cost", "names", "paper", "prices", "prompts", "questions", "recording", "stats",
+    "study", "thresholds", "traces",
 }  # fmt: skip
 
 __all__ = sorted([*_HOME, "cascade", "sweep"])

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from cclib import explorer, plan, teaching
-from cclib.damage import damaged_parts
-from cclib.editions import FOLDER, Book, add_edition
+from cclib.book import explorer, plan, teaching
+from cclib.book.editions import FOLDER, Book, add_edition
+from cclib.traces import damaged_parts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute, list, add, publish.")
@@ -100,7 +100,7 @@ def publish(
     elsewhere: Annotated[int | None, typer.Option(help="questions of other benchmarks; default: all")] = None,
 ):
     """Write to book/editions/NAME/traces what the edition's chapters need to replay without its models."""
-    from cclib.publishing import publish as export
+    from cclib.book.export import publish as export
 
     edition = Book().choose([name])[0]
     given = {k: v for k, v in edition.parameters.items() if k != "traces_dir"}

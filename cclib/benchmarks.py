@@ -6,102 +6,14 @@ number in the book) depends on the questions and the seed alone.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cclib import prompts
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question.
-
-    `answer` is the index of the right option. An open question has no `choices`, `answer` None and a
-    set of `accepted` answers instead. `popularity` (any positive scale) is how often the world speaks
-    of what is asked, where a benchmark knows it.
-    """
-
-    id: str
-    subject: str
-    text: str
-    choices: tuple[str, ...] = ()
-    answer: int | None = None
-    accepted: tuple[str, ...] = ()
-    popularity: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("id", "subject", "text"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"a question's {name} must be text, found {getattr(self, name)!r}")
-        if isinstance(self.choices, str) or not all(isinstance(c, str) for c in self.choices):
-            raise ValueError(f"question {self.id}: choices must be a tuple of texts, found {self.choices!r}")
-        if self.choices and self.answer is not None:
-            if not isinstance(self.answer, int | np.integer) or not 0 <= self.answer < len(self.choices):
-                raise ValueError(
-                    f"question {self.id}: answer is an option's index, from 0 to {len(self.choices) - 1}, "
-                    f"found {self.answer!r}"
-                )
-
-    @property
-    def prompt(self) -> str:
-        """The text that a model reads (Table 7)."""
-        if self.choices:
-            return prompts.multiple_choice(self.subject, self.text, self.choices)
-        return prompts.open_ended(self.text)
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The three parts of a benchmark, disjoint, together the whole."""
-
-    train: list[Question]
-    validation: list[Question]
-    test: list[Question]
-
-
-def split(questions: Sequence[Question], seed: int = 0) -> Split:
-    """Divide a benchmark 80/10/10 within each subject (Section 2.2).
-
-    Per subject of n questions the test part takes ceil(0.1 n) of what the seed puts first, validation
-    ceil(0.1 n) of what it puts next, train the rest. MMLU's 57 test files give 1,430 test questions,
-    which is the paper's count. The parts keep the benchmark's own order.
-    """
-    if isinstance(questions, str) or not all(isinstance(q, Question) for q in questions):
-        raise ValueError("expected a list of cclib.Question, as cclib.load_benchmark returns it")
-    if not questions:
-        raise ValueError("there are no questions to divide; give at least one")
-    check_seed(seed)
-    by_subject: dict[str, list[int]] = {}
-    for i, question in enumerate(questions):
-        by_subject.setdefault(question.subject, []).append(i)
-    part_of = np.zeros(len(questions), dtype=int)  # 0 train, 1 validation, 2 test
-    rng = np.random.default_rng(seed)
-    for subject in sorted(by_subject):
-        order = rng.permutation(by_subject[subject])
-        tenth = math.ceil(len(order) / 10)
-        part_of[order[:tenth]] = 2
-        part_of[order[tenth : 2 * tenth]] = 1
-    parts = [[q for q, p in zip(questions, part_of) if p == k] for k in range(3)]
-    return Split(train=parts[0], validation=parts[1], test=parts[2])
-
-
-def check_seed(seed: object) -> None:
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"seed must be a whole number from 0 up, found {seed!r}")
-
-
-def check_limit(limit: object) -> None:
-    if limit is None:
-        return
-    if not isinstance(limit, int | np.integer) or isinstance(limit, bool):
-        raise ValueError(f"limit must be a whole number of questions, found {limit!r}")
-    if limit < 1:
-        raise ValueError(f"limit must be at least 1, found {limit}; leave it out for all questions")
+from cclib.questions import Question, check_limit, checked_question, refuse_duplicates
 
 
 def load_benchmark(
@@ -130,7 +42,7 @@ def load_benchmark(
 
         questions = getattr(public_benchmarks, key)(Path(data_dir) if data_dir else None)
     elif key in ("atlas", "atlas-ood", "atlas-open"):
-        from cclib import atlas  # the generator needs packages that no other benchmark does
+        from cclib import atlas
 
         questions = atlas.questions(key)
     elif Path(key).suffix.lower() in (".csv", ".parquet"):
@@ -197,24 +109,131 @@ def read_table(path: str | Path) -> list[Question]:
     return questions
 
 
-def checked_question(id: str, subject: str, text: str, cells: list[str], letter: str, where: str) -> Question:
-    """Check one row at the border. Empty cells may only trail, so a letter keeps its column."""
-    while cells and cells[-1] == "":
-        cells = cells[:-1]
-    allowed = prompts.LETTERS[: len(cells)]
-    if len(cells) < 2:
-        raise ValueError(f"{where}: needs at least 2 options, found {len(cells)}; fill columns A and B")
-    letter = letter.strip().upper()
-    if len(letter) != 1 or letter not in allowed:
-        raise ValueError(
-            f"{where}: the answer must be one of {', '.join(allowed)}, found {letter!r}; correct the row"
+ROWS = {"mmlu": 14_042, "gpqa": 448, "popqa": 14_267}
+
+
+GPQA_SEED = 0  # of the options' order; the file has the right answer first
+
+
+def mmlu(folder: Path | None) -> list[Question]:
+    """MMLU's test questions (Hendrycks et al., 2021): the release's CSVs, or the hub's `cais/mmlu`."""
+    if folder is not None:
+        return _mmlu_from_folder(folder)
+    table = pd.read_parquet(
+        _from_hub("cais/mmlu", "all/test-00000-of-00001.parquet", "test/<subject>_test.csv")
+    )
+    row = table.groupby("subject").cumcount()
+    return sorted(
+        (
+            Question(f"mmlu/{s}/{r}", s, text, tuple(choices), int(answer))
+            for text, s, choices, answer, r in zip(
+                table["question"], table["subject"], table["choices"], table["answer"], row
+            )
+        ),
+        key=lambda q: (q.subject, int(q.id.rsplit("/", 1)[1])),
+    )
+
+
+def _mmlu_from_folder(folder: Path) -> list[Question]:
+    """MMLU's public CSVs: no header; columns question, A, B, C, D, answer letter."""
+    files = sorted((folder / "test").glob("*_test.csv")) or sorted(folder.glob("*_test.csv"))
+    if not files:
+        raise FileNotFoundError(
+            f"no MMLU files in {folder}: expected test/<subject>_test.csv; "
+            "unpack the MMLU release there, or leave data_dir out to use the hub's cais/mmlu"
         )
-    return Question(id, subject, text, tuple(cells), allowed.index(letter))
+    questions = []
+    for file in files:
+        subject = file.name.removesuffix("_test.csv")
+        # "None", "nan" and bare numbers are answers here, so every cell is read as it stands
+        table = pd.read_csv(file, header=None, dtype=str, keep_default_na=False)
+        if table.shape[1] != 6:
+            raise ValueError(
+                f"{file.name}: expected 6 columns (question, A, B, C, D, answer), "
+                f"found {table.shape[1]}; is this an MMLU file?"
+            )
+        for row, (text, *cells, letter) in enumerate(table.itertuples(index=False)):
+            questions.append(
+                checked_question(
+                    f"mmlu/{subject}/{row}", subject, text, cells, letter, f"{file.name}, row {row}"
+                )
+            )
+    return questions
 
 
-def refuse_duplicates(questions: Sequence[Question], where: str) -> None:
-    seen: set[str] = set()
-    for question in questions:
-        if question.id in seen:
-            raise ValueError(f"{where}: the id {question.id!r} occurs twice; ids must be unique")
-        seen.add(question.id)
+def gpqa(folder: Path | None) -> list[Question]:
+    """GPQA's main set (Rein et al., 2023), `gpqa_main.csv`: 448 graduate-level questions.
+
+    The right answer comes first in the file, so the options of question i are put in an order drawn
+    from (GPQA_SEED, i), the same for everybody; a trace keeps it in its `answer` column.
+    """
+    path = _file(folder, "Idavidrein/gpqa", "gpqa_main.csv")
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    columns = ["Question", "Correct Answer", *(f"Incorrect Answer {i}" for i in (1, 2, 3))]
+    _need(path, table, columns)
+    questions = []
+    for i, (text, *options) in enumerate(table[columns].itertuples(index=False)):
+        order = np.random.default_rng([GPQA_SEED, i]).permutation(4)
+        choices = tuple(options[j].strip() for j in order)
+        subject = table["High-level domain"][i] if "High-level domain" in table else "gpqa"
+        questions.append(Question(f"gpqa/{i}", subject.lower(), text.strip(), choices, int(np.argmin(order))))
+    return questions
+
+
+def popqa(folder: Path | None) -> list[Question]:
+    """PopQA (Mallen et al., 2023), `test.tsv`: open questions with accepted answers and popularity."""
+    path = _file(folder, "akariasai/PopQA", "test.tsv")
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    _need(path, table, ["id", "prop", "question", "possible_answers", "s_pop"])
+    questions = []
+    for row in table.to_dict("records"):
+        try:
+            accepted = tuple(str(a) for a in json.loads(row["possible_answers"]))
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"{path.name}, id {row['id']}: possible_answers must be a JSON list, "
+                f"found {row['possible_answers'][:40]!r}"
+            ) from error
+        popularity = float(row["s_pop"]) if row["s_pop"] else None
+        questions.append(
+            Question(
+                f"popqa/{row['id']}", row["prop"], row["question"], accepted=accepted, popularity=popularity
+            )
+        )
+    refuse_duplicates(questions, path.name)
+    return questions
+
+
+def _need(path: Path, table: pd.DataFrame, columns: list[str]) -> None:
+    missing = [c for c in columns if c not in table]
+    if missing:
+        raise ValueError(f"{path.name}: missing column {missing[0]!r}; found {', '.join(table.columns)}")
+
+
+def _file(folder: Path | None, repository: str, name: str) -> Path:
+    """The file in a folder, or fetched from the hub."""
+    if folder is None:
+        return Path(_from_hub(repository, name, name))
+    if not (folder / name).exists():
+        raise FileNotFoundError(
+            f"no {name} in {folder}; download it from the hub's {repository}, or leave data_dir out"
+        )
+    return folder / name
+
+
+def _from_hub(repository: str, name: str, local: str) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return hf_hub_download(repository, name, repo_type="dataset")
+    except GatedRepoError as error:
+        raise PermissionError(
+            f"{repository} is gated: accept its terms on its page at huggingface.co/datasets/{repository}, "
+            "then run `hf auth login` with a token of that account, and try again"
+        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise FileNotFoundError(
+            f"{repository} could not be fetched from the hub: {type(error).__name__}. "
+            f"Check the network, or pass data_dir with {local}"
+        ) from error

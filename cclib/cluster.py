@@ -16,8 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from cclib.benchmarks import Question
-from cclib.models import slug
+from cclib.names import slug
+from cclib.questions import Question
 from cclib.traces import SCHEMA
 
 BATCH, CORES = 256, 2  # questions a batch, of which a worker has two at hand; cores of one without a GPU
@@ -27,15 +27,14 @@ class Worker:
     """A model in a process of its own, on one of the cluster's nodes."""
 
     def __init__(self, name: str, layer: int | None, device: str | None, dtype: str) -> None:
-        from cclib.models import load_model
+        from cclib.models.load import load_model
 
         self.model, self.layer = load_model(name, device=device, dtype=dtype), layer
         self.made = json.dumps(self.model.provenance(), sort_keys=True)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of a trace for questions in JSON, each with the provenance of the model that answered."""
-        from cclib.confidence import answer_questions
-        from cclib.open_ended import answer_open_questions
+        from cclib.confidence.p_t import answer_open_questions, answer_questions
 
         questions = [_question(text) for text in batch["question"].to_pylist()]
         answer = answer_questions if questions[0].choices else answer_open_questions

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from cclib.cascade import Cascade
-from cclib.models import slug
-from cclib.pik import HIDDEN_UNITS
+from cclib.cascades import Cascade
+from cclib.confidence.p_ik import HIDDEN_UNITS
+from cclib.names import slug
 from cclib.prices import Prices, price_of, read_prices
 from cclib.traces import Trace
 
@@ -262,3 +262,14 @@ def _cost(
 ) -> Cost:
     charged, reference = _charge(result, per_question, accounting), float(per_question[-1].sum())
     return Cost(unit, accounting, [t.model for t in result.stages], charged, reference, missing)
+
+
+def saving_interval(result: Cascade, accounting: str) -> tuple[float, float]:
+    """95 % interval of reduced compute: questions are drawn, so who answers them varies."""
+    sizes = np.array(stage_sizes(result.stages))
+    if np.isnan(sizes).any():
+        return (np.nan, np.nan)
+    paid = sizes if accounting == "paper" else sizes.cumsum()
+    spread = (paid[result.stage] / sizes[-1]).std(ddof=1) / np.sqrt(len(result.stage))
+    centre = reduced(result, accounting)
+    return (centre - 1.96 * spread, centre + 1.96 * spread)

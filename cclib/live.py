@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cclib.benchmarks import Question
-from cclib.cascade import check_thresholds
-from cclib.models import LanguageModel, expand_family, is_api, load_model, slug
-from cclib.pik import PIK
+from cclib.cascades import check_thresholds
+from cclib.confidence.p_ik import PIK
+from cclib.models.load import load_model
+from cclib.models.local import LanguageModel
+from cclib.names import expand_family, is_api, slug
 from cclib.prices import Prices, price_of, read_prices
+from cclib.questions import Question
 from cclib.recording import collect
 
 if TYPE_CHECKING:
-    from cclib.api import APIModel
+    from cclib.models.api import APIModel
 
     Loaded = LanguageModel | APIModel
 Models = str | Sequence["str | Path | Loaded"]
@@ -227,7 +229,7 @@ def _answer(
     """Trace rows in the order of the questions, and (n,) P(IK) where there is a probe and a threshold."""
     if is_api(model.name):
         return _bought(model, questions, store), None
-    from cclib.confidence import answer_questions
+    from cclib.confidence.p_t import answer_questions
 
     wanted = probe is not None and pik is not None
     layer = probe.layer if wanted else None
@@ -241,7 +243,7 @@ def _answer(
 
 
 def _bought(model: APIModel, questions: Sequence[Question], store: str | Path | None) -> list[dict]:
-    from cclib.api import answer_by_api
+    from cclib.models.api import answer_by_api
 
     if store is not None:
         return collect(model, questions, store).table.to_pylist()

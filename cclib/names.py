@@ -1,11 +1,96 @@
-"""What of a model's name reaches files, pages and the hub: pins, and characters that would act there."""
+"""How models are named, and what of a name reaches files, pages and the hub.
+
+A model is named by a hub id ("Qwen/Qwen3-4B", or "Qwen/Qwen3-4B@<commit>" to pin it), a local folder, a
+GGUF file, an Atlas name ("atlas-s"), a recorded trace, or as an endpoint knows it ("openai:gpt-4o"). A
+family names several at once, smallest first.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?:@([\w./-]+))?")
+
+
+# Names of models behind an OpenAI-compatible API: asked through chat, or through plain completion.
+API_PREFIXES = ("openai:", "openai-completions:")
+
+
+ATLAS = ("atlas-s", "atlas-m", "atlas-l")
+
+
+# Families of the paper (Appendix B) and smaller relatives, smallest first.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "atlas": ATLAS,
+    "llama-3": (
+        "meta-llama/Llama-3.2-3B-Instruct",
+        "meta-llama/Meta-Llama-3.1-8B-Instruct",
+        "meta-llama/Llama-3.3-70B-Instruct",
+    ),
+    "qwen3": ("Qwen/Qwen3-4B", "Qwen/Qwen3-8B", "Qwen/Qwen3-32B"),
+    "qwen3-small": ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-1.7B", "Qwen/Qwen3-4B"),
+    "qwen2.5-coder": (
+        "Qwen/Qwen2.5-Coder-0.5B-Instruct",
+        "Qwen/Qwen2.5-Coder-1.5B-Instruct",
+    ),
+}
+
+
+def expand_family(models: str | Sequence[str]) -> list[str]:
+    """["atlas-s", "atlas-m", "atlas-l"] for "atlas"; a list of names is returned as it is.
+
+    A list may also come as JSON text, which is how papermill's command line hands it over.
+
+    Raises:
+        ValueError: the family is unknown, or a model is named twice.
+    """
+    if isinstance(models, str) and models.lstrip().startswith("["):
+        try:
+            models = json.loads(models)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"models is not a list of names in JSON ({error}); found {models!r}") from error
+    if isinstance(models, str):
+        if models not in FAMILIES:
+            raise ValueError(
+                f"unknown family {models!r}; known: {', '.join(FAMILIES)}; "
+                "or give a list of models, smallest first"
+            )
+        models = FAMILIES[models]
+    if not isinstance(models, Sequence) or not all(isinstance(m, str | Path) for m in models):
+        raise ValueError(f"models must be a family's name or a list of models' names, found {models!r}")
+    names = [str(name) for name in models]
+    if not names or len(set(map(slug, names))) < len(names):
+        raise ValueError(f"models must be one or more different models, smallest first; found {names}")
+    return names
+
+
+def slug(name: str | Path) -> str:
+    """The name of a model's folder of traces: the last part of its path or id, lower case.
+
+    A pin is left out; a model behind an API keeps its prefix: it is not the record of a local one of the same
+    name. What is fit for neither a file's name nor a page becomes a dash.
+    """
+    prefix = next((p for p in API_PREFIXES if str(name).startswith(p)), "")
+    whole = str(name).removeprefix(prefix).rstrip("/")
+    if pin := pinned(whole):
+        whole = whole.removesuffix(f"@{pin}")
+    last = Path(whole).name.lower().removesuffix(".gguf").lstrip(".")
+    if not plain_name(last):
+        raise ValueError(f"a model needs a name, found {str(name)!r}; give a hub id, a folder or a file")
+    return plain_name(prefix + last)
+
+
+def is_api(name: object) -> bool:
+    """Whether this names a model behind an API."""
+    return isinstance(name, str) and name.startswith(API_PREFIXES)
+
+
+def runs_here(name: str | Path) -> bool:
+    """Whether this names a model that can be loaded: neither an API's nor a recorded trace."""
+    return not is_api(name) and Path(name).suffix.lower() not in (".csv", ".parquet")
 
 
 def pinned(name: str | Path) -> str | None:

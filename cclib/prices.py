@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cclib.models import API_PREFIXES, slug
-from cclib.names import plain_name
+from cclib.names import API_PREFIXES, plain_name, slug
 
-PRICES = Path(__file__).parent / "published" / "prices.csv"
+PRICES = Path(__file__).parent / "paper" / "tables" / "prices.csv"
 
 Prices = str | Path | pd.DataFrame | Mapping[str, tuple[float, float]]
 
@@ -22,7 +21,7 @@ def read_prices(prices: Prices | None = None) -> pd.DataFrame:
     Args:
         prices: {model: (input, output)}; or a table or CSV with the columns model,
             input_usd_per_million and output_usd_per_million, and date and source for the reader.
-            Default: the paper's (Table 12, April 2025), in `cclib/published/prices.csv`.
+            Default: the paper's (Table 12, April 2025), in `cclib/paper/tables/prices.csv`.
 
     Raises:
         ValueError: a column is missing, a model is priced twice, or a price is not a number >= 0.

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 LETTERS = "ABCDEFGHIJ"
+NEW_TOKENS = 24  # that the answer to an open question may have
 
 MULTIPLE_CHOICE = (
     "The following are multiple choice questions about {subject}. "

@@ -22,13 +22,14 @@ from tqdm import tqdm
 
 import cclib
 from cclib import prompts
-from cclib.benchmarks import Question, refuse_duplicates
-from cclib.models import LanguageModel, is_api, load_model, slug
-from cclib.names import pinned
+from cclib.models.load import load_model
+from cclib.models.local import LanguageModel
+from cclib.names import is_api, pinned, slug
+from cclib.questions import Question, refuse_duplicates
 from cclib.traces import SCHEMA, Trace, part_name, read_trace
 
 if TYPE_CHECKING:
-    from cclib.api import APIModel
+    from cclib.models.api import APIModel
 
 # What must agree for two recordings to be one trace; the rest of the provenance may differ.
 FINGERPRINT = ("checksum", "dtype", "prompt_hash", "hidden_layer")
@@ -175,17 +176,17 @@ def _answers(
     if hasattr(model, "answers"):  # a cluster's workers
         yield from model.answers(questions, layer, known)
     elif is_api(model.name):
-        from cclib.api import answer_by_api, open_journal
+        from cclib.models.api import answer_by_api, open_journal
 
         journal, paid = open_journal(model, folder)
         yield [row for question_id, row in paid.items() if question_id not in known]
         yield from answer_by_api(model, questions, known | set(paid), journal)
     elif questions[0].choices:
-        from cclib.confidence import answer_questions
+        from cclib.confidence.p_t import answer_questions
 
         yield from answer_questions(model, questions, layer, known=known)
     else:
-        from cclib.open_ended import answer_open_questions
+        from cclib.confidence.p_t import answer_open_questions
 
         yield from answer_open_questions(model, questions, layer, known=known)
 
@@ -197,7 +198,7 @@ def _prompt_hash(model: LanguageModel | APIModel) -> str:
 def _begin(folder: Path, model: LanguageModel | APIModel, layer: int | None) -> None:
     """Write the provenance, or check that what is there is of the same making."""
     if not is_api(model.name):
-        from cclib.confidence import check_layer
+        from cclib.confidence.forward import check_layer
 
         layer = check_layer(layer, model.n_layers)
     new = {

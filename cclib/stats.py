@@ -17,6 +17,8 @@ from scipy.stats import binomtest, chi2
 from sklearn import metrics
 from statsmodels.stats.proportion import proportion_confint
 
+NO_INTERVAL = (np.nan, np.nan)  # where a number has none
+
 EXACT_BELOW = 25  # discordant pairs under which McNemar's test is computed exactly (Appendix E)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +17,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cclib.benchmarks import Question, check_limit, check_seed, load_benchmark, split
-from cclib.cascade import chains, check_stages
-from cclib.models import expand_family, is_api, runs_here, slug
-from cclib.pik import PIK
+from cclib.benchmarks import load_benchmark
+from cclib.cascades import Cascade, cascade, chains, check_stages
+from cclib.confidence.p_ik import PIK
+from cclib.names import expand_family, is_api, runs_here, slug
+from cclib.questions import Question, check_limit, check_seed, split, spread
 from cclib.recording import collect
 from cclib.traces import Trace, part_name, read_trace
 
@@ -69,6 +70,22 @@ class Study:
     def chains(self) -> list[tuple[int, ...]]:
         """Every chain of two or more models that can be a cascade: all stages but the last have P(T)."""
         return [c for c in chains(len(self.test)) if all(self.test[i].p_t is not None for i in c[:-1])]
+
+    def chain_name(self, members: Sequence[int]) -> str:
+        return " → ".join(self.models[i] for i in members)
+
+    def two_stages(self) -> tuple[int, ...]:
+        """The chain that plays 8B → 70B: the one before the last, if it has P(T), and the last."""
+        return self.chains()[-1][-2:] if self.chains() else (len(self.models) - 1,)
+
+    def run_chains(self, pt: float, pik: float | None) -> dict[str, Cascade]:
+        """Every chain of the family at one pair of thresholds; single models are chains of one."""
+        results = {}
+        for members in [*((i,) for i in range(len(self.models))), *self.chains()]:
+            stages = self.chain(members)
+            usable = pik if all(t.p_ik is not None for t in stages[:-1]) else None
+            results[self.chain_name(members)] = cascade(stages, pt, usable)
+        return results
 
 
 def load_study(
@@ -139,13 +156,6 @@ def load_study(
         study.probes.append(probe)
     check_stages(study.test)
     return study
-
-
-def spread(questions: Sequence, n: int) -> list:
-    """At most n questions, evenly over their order, always the same ones."""
-    if n >= len(questions):
-        return list(questions)
-    return [questions[i] for i in np.linspace(0, len(questions) - 1, n).round().astype(int)]
 
 
 def _no_probe(study: Study, note: str | None = None) -> None:
@@ -273,3 +283,8 @@ def run_card(study: Study) -> pd.DataFrame:
 
 def _grouped(number: int | None) -> str | None:
     return None if number is None else f"{number:,}"
+
+
+def chains_of(results: Mapping[str, Cascade]) -> dict[str, Cascade]:
+    """Those of the results that are chains of two or more models."""
+    return {name: r for name, r in results.items() if len(r.stages) > 1}

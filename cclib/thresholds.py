@@ -29,7 +29,7 @@ from scipy.special import expit, logit
 from scipy.stats import beta, binom
 
 from cclib import cost
-from cclib.cascade import check_stages, first_true
+from cclib.cascades import check_stages, first_true
 from cclib.traces import Trace
 
 GRID = np.r_[1.0, expit(np.linspace(9, -3, 49)), 0.0]  # a quarter of a logit a step

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from cclib import explorer
-from cclib.editions import FOLDER, Book, add_edition
+from cclib.book import explorer
+from cclib.book.editions import FOLDER, Book, add_edition
 from cclib.study import Study, export_study
 from cclib.traces import Trace
 

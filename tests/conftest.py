@@ -7,7 +7,7 @@ import book_site
 import numpy as np
 import pytest
 
-from cclib.benchmarks import Question
+from cclib.questions import Question
 
 MMLU = Path(__file__).parents[2] / "shared" / "data" / "mmlu"
 FACTS = [("France", "Paris"), ("Italy", "Rome"), ("Peru", "Lima"), ("Japan", "Tokyo"), ("Chad", "N'Djamena")]

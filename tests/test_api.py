@@ -23,11 +23,11 @@ from llama_server import serving, write_gguf
 from test_models import SMOLLM
 
 import cclib
-from cclib.api import Journal, answer_by_api
-from cclib.api_errors import APIFailure
-from cclib.api_judge import judge_by
 from cclib.atlas import model_folder
-from cclib.ledger import BudgetReached
+from cclib.models.api import Journal, answer_by_api
+from cclib.models.api_budget import BudgetReached
+from cclib.models.api_failures import APIFailure
+from cclib.models.api_judge import judge_by
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("xllamacpp") is None, reason="llama.cpp's server (xllamacpp) is not installed"

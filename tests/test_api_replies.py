@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import cclib
-from cclib.api_errors import _asked_to_wait
-from cclib.api_replies import BadReply, NoLogprobs, choice_row, open_row, option_shares, read_reply
-from cclib.ledger import Journal, Meter, read_budget
+from cclib.models.api_budget import Journal, Meter, read_budget
+from cclib.models.api_failures import _asked_to_wait
+from cclib.models.api_replies import BadReply, NoLogprobs, choice_row, open_row, option_shares, read_reply
 
 QUESTION = cclib.Question("q/1", "capitals", "What is the capital of Chad?", ("a", "b", "c", "d"), 1)
 OPEN = cclib.Question("o/1", "capitals", "What is the capital of Chad?", accepted=("N'Djamena",))
@@ -201,7 +201,7 @@ def test_a_budget_in_dollars_needs_a_price():
 
 
 def test_names_of_an_api_keep_apart_from_files_and_from_each_other():
-    from cclib.models import expand_family, slug
+    from cclib.names import expand_family, slug
 
     names = ["Qwen/Qwen3-4B", "openai:Qwen/Qwen3-4B", "openai-completions:Qwen/Qwen3-4B"]
     assert list(map(slug, names)) == ["qwen3-4b", "openai-qwen3-4b", "openai-completions-qwen3-4b"]

@@ -13,6 +13,7 @@ from cclib import atlas, split
 from cclib.atlas import benchmark, corpus, recall
 from cclib.atlas.facts import cities, countries
 from cclib.atlas.reasoning import DAYS, MONTHS, REASONING
+from cclib.models import weights
 
 NAMES = ("atlas", "atlas-ood", "atlas-open")
 BATCHES = 12  # of 1,000 sequences: what the tests read of the corpus
@@ -212,7 +213,7 @@ def test_unknown_names_are_refused_with_what_is_known():
 
 
 def test_missing_weights_say_how_to_make_them(monkeypatch, tmp_path):
-    monkeypatch.setattr(atlas, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(weights, "ATLAS_FOLDER", tmp_path)
     with pytest.raises(FileNotFoundError, match="train --size m"):
         atlas.model_folder("atlas-m")
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-
-from cclib import audit, paper
 from cclib.audit.significance import exact_counts, right_answers
+
+from cclib import paper
+from cclib.paper import audit
 from cclib.stats import mcnemar_from_counts
 
 

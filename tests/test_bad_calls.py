@@ -15,9 +15,9 @@ from test_bad_input import pair, small_table, with_hidden
 
 import cclib
 from cclib import cost, stats
-from cclib.benchmarks import Question
-from cclib.editions import PARAMETERS, read_edition
-from cclib.pik import PIK
+from cclib.book.editions import PARAMETERS, read_edition
+from cclib.confidence.p_ik import PIK
+from cclib.questions import Question
 from cclib.study import load_study
 
 Q = Question("q/0", "s", "Which?", ("yes", "no"), 0)

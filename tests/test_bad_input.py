@@ -12,9 +12,10 @@ from conftest import make_trace, tiny_tokenizer
 
 import cclib
 from cclib import cost, stats
-from cclib.benchmarks import Question, read_table
-from cclib.models import expand_family
-from cclib.pik import PIK
+from cclib.benchmarks import read_table
+from cclib.confidence.p_ik import PIK
+from cclib.names import expand_family
+from cclib.questions import Question
 from cclib.study import load_study
 from cclib.traces import Trace
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import cclib
-from cclib.benchmarks import Question, load_benchmark, read_table, split
-from cclib.public_benchmarks import ROWS
+from cclib.benchmarks import ROWS, load_benchmark, read_table
+from cclib.questions import Question, split
 
 
 def write(path, text):

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import cclib
-from cclib import confidence
-from cclib.confidence import PROMPTS_APART, TOKENS_APART, answer_questions, check_layer, default_layer
-from cclib.packs import filled, make_packs
+from cclib.confidence import forward
+from cclib.confidence.forward import PROMPTS_APART, TOKENS_APART, check_layer, default_layer
+from cclib.confidence.p_t import answer_questions
+from cclib.confidence.packing import filled, make_packs
 
 
 def rows_of(model, questions, **options):
@@ -77,15 +78,15 @@ def test_below_float32_packs_are_filled_to_a_few_sizes_and_answers_stay(tiny, qu
 
 def test_long_passes_alone_hand_freed_memory_back_and_rows_stay(tiny, questions, monkeypatch):
     model, calls = cclib.load_model(tiny), []
-    monkeypatch.setattr(confidence, "_hand_back", calls.append)
-    monkeypatch.setattr(confidence, "LONG_PASS_SECONDS", 3600)
+    monkeypatch.setattr(forward, "_hand_back", calls.append)
+    monkeypatch.setattr(forward, "LONG_PASS_SECONDS", 3600)
     short = rows_of(model, questions, budget=300)
     assert not calls
-    monkeypatch.setattr(confidence, "LONG_PASS_SECONDS", 0)
+    monkeypatch.setattr(forward, "LONG_PASS_SECONDS", 0)
     long = rows_of(model, questions, budget=300)
     assert len(calls) == len(make_packs([model.encode(q.prompt) for q in questions], 300))
     assert [row["option_probs"] for row in short] == [row["option_probs"] for row in long]
-    monkeypatch.setattr(confidence, "_hand_back", None)  # as where the C library has no such call
+    monkeypatch.setattr(forward, "_hand_back", None)  # as where the C library has no such call
     assert [row["prediction"] for row in rows_of(model, questions)] == [row["prediction"] for row in long]
 
 

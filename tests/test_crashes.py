@@ -20,7 +20,7 @@ import cclib
 from cclib import recording
 from cclib.__main__ import app
 from cclib.atlas import MODELS, WEIGHTS
-from cclib.damage import damaged_parts
+from cclib.traces import damaged_parts
 
 pytestmark = pytest.mark.skipif(
     not (WEIGHTS / MODELS[0] / "model.safetensors").exists(), reason="no Atlas weights in this checkout"
@@ -283,7 +283,7 @@ def test_twice_the_same_call_gives_the_same_bits(model, questions, tmp_path):
 
 
 def test_probes_and_tables_repeat_themselves(questions, tmp_path):
-    from cclib import tables
+    from cclib.experiments import results
 
     studies = [
         cclib.load_study(["atlas-s", "atlas-l"], "atlas", limit=60, traces_dir=tmp_path / s, device="cpu")
@@ -292,7 +292,7 @@ def test_probes_and_tables_repeat_themselves(questions, tmp_path):
     for one, two in zip(*(s.test for s in studies)):
         if one.p_ik is not None:
             np.testing.assert_array_equal(one.p_ik, two.p_ik)
-    a, b = (tables.accuracy(s, 0.9, 0.5).drop(columns="time") for s in studies)
+    a, b = (results.accuracy(s, 0.9, 0.5).drop(columns="time") for s in studies)
     assert a.equals(b)
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import make_tiny
 
 import cclib
-from cclib import confidence
+from cclib.confidence import forward
 
 BUDGETS = (256, 1024, 4096)  # tokens in a pass
 ONE_PROCESS = """
@@ -51,7 +51,7 @@ def assert_agrees(trace, first):
 
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_the_size_of_a_pass_changes_no_answer(budget, name, asked, first, tmp_path, monkeypatch):
-    monkeypatch.setitem(confidence.PACK_TOKENS, "cpu", budget)
+    monkeypatch.setitem(forward.PACK_TOKENS, "cpu", budget)
     assert_agrees(cclib.collect(name, asked, tmp_path, device="cpu", progress=False), first)
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cclib import PIK, load_model
-from cclib.confidence import answer_questions
-from cclib.early_exit import answer_leaving, remaining
-from cclib.packs import Group
+from cclib.confidence.p_t import answer_questions
+from cclib.confidence.packing import Group
+from cclib.experiments.early_exit import answer_leaving, remaining
 
 
 @pytest.fixture(scope="module")

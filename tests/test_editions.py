@@ -9,9 +9,9 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from cclib import pages
 from cclib.__main__ import app
-from cclib.editions import PARAMETERS, Book, add_edition, digest, execute, parameter_names, read_edition
+from cclib.book import pages
+from cclib.book.editions import PARAMETERS, Book, add_edition, digest, execute, parameter_names, read_edition
 
 ROOT = Path(__file__).parents[1]
 

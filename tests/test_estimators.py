@@ -10,9 +10,10 @@ from conftest import make_trace
 from sklearn.metrics import roc_auc_score
 
 import cclib
-from cclib import advice, estimators
-from cclib.estimators import asked, open_answers, sampled, scores
-from cclib.estimators.scores import Estimate
+from cclib.display import sentences
+from cclib.experiments import estimators
+from cclib.experiments.estimators import estimate, open_answers, prompted, sampled
+from cclib.experiments.estimators.estimate import Estimate
 
 PROBS = np.array([[0.7, 0.1, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, np.nan, np.nan]])
 
@@ -28,31 +29,31 @@ def with_options(trace, seed=0):
 
 def test_entropy_and_margin_of_hand_worked_rows():
     expected = [-0.7 * np.log(0.7) - 0.3 * np.log(0.1), np.log(4), np.log(2)]
-    np.testing.assert_allclose(scores.entropy(PROBS), expected)
-    np.testing.assert_allclose(scores.margin(PROBS), [0.6, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(estimate.entropy(PROBS), expected)
+    np.testing.assert_allclose(estimate.margin(PROBS), [0.6, 0, 0], atol=1e-12)
 
 
 def test_ranks_give_scikit_learns_auroc_ties_included():
     rng = np.random.default_rng(1)
     labels, score = rng.random((5, 80)) < 0.4, rng.integers(0, 9, (5, 80))
     expected = [roc_auc_score(y, s) for y, s in zip(labels, score)]
-    np.testing.assert_allclose(scores.auroc_rows(labels, score), expected)
+    np.testing.assert_allclose(estimate.auroc_rows(labels, score), expected)
 
 
 def test_a_one_letter_answers_mean_token_probability_is_its_p_t():
     trace = with_options(make_trace())
-    made = {e.name: e for e in scores.from_one_pass(trace, trace)}
+    made = {e.name: e for e in estimate.from_one_pass(trace, trace)}
     np.testing.assert_array_equal(made["mean token probability"].score, trace.p_t)
     assert all(not e.missing for e in made.values())
 
 
 def test_what_a_trace_lacks_is_named_and_not_dropped():
     bare = make_trace().without("p_ik")
-    made = {e.name: e for e in scores.from_one_pass(bare, None)}
+    made = {e.name: e for e in estimate.from_one_pass(bare, None)}
     assert made["P(IK) by probe"].score is None and "probe" in made["P(IK) by probe"].missing
     table = estimators.ranking(bare.correct, list(made.values()), None)
     assert table.loc["margin", "note"].startswith("not available: no option probabilities")
-    assert "margin" in advice.confidence(table)
+    assert "margin" in sentences.confidence(table)
 
 
 def test_platt_scaling_keeps_the_order_and_mends_the_calibration():
@@ -60,7 +61,7 @@ def test_platt_scaling_keeps_the_order_and_mends_the_calibration():
     truth = rng.random(4000)
     right = rng.random(4000) < truth
     stated = truth**3  # too low throughout
-    scaled = scores.platt(stated[:2000], stated[2000:], right[2000:])
+    scaled = estimate.platt(stated[:2000], stated[2000:], right[2000:])
     assert (np.argsort(scaled) == np.argsort(stated[:2000])).all()
     assert cclib.stats.ece(right[:2000], scaled) < 0.5 * cclib.stats.ece(right[:2000], stated[:2000])
 
@@ -73,7 +74,7 @@ def test_a_combination_is_at_least_as_good_as_two_independent_parts():
         Estimate(str(i), "", "x", hidden[:3000, i], hidden[3000:, i], extra=0.25, is_probability=False)
         for i in range(2)
     ]
-    both = scores.combination("both", parts, right[3000:])
+    both = estimate.combination("both", parts, right[3000:])
     areas = [cclib.stats.auroc(right[:3000], e.score) for e in (*parts, both)]
     assert areas[2] > max(areas[:2]) + 0.03
     assert both.extra == 0.5  # what it needs is charged
@@ -81,7 +82,7 @@ def test_a_combination_is_at_least_as_good_as_two_independent_parts():
 
 def test_a_combination_without_one_of_its_parts_says_which():
     parts = [Estimate("there", "", "", np.ones(3), np.ones(3)), Estimate("gone", "", "", missing="why")]
-    assert scores.combination("both", parts, np.array([True, False, True])).missing == "needs gone"
+    assert estimate.combination("both", parts, np.array([True, False, True])).missing == "needs gone"
 
 
 def test_self_consistency_tends_to_p_t_as_samples_grow():
@@ -120,16 +121,16 @@ def test_another_embedding_can_say_what_means_the_same():
     ("text", "value"), [(" 90%", 0.9), ("about 75 per cent", 0.75), ("0.4", 0.4), ("100", 1.0), ("1", 0.01)]
 )
 def test_reads_a_percentage_however_it_is_written(text, value):
-    assert asked.read_percentage(text) == pytest.approx(value)
+    assert prompted.read_percentage(text) == pytest.approx(value)
 
 
 def test_a_percentage_that_is_none_is_not_read():
-    assert asked.read_percentage("very sure") is None and asked.read_percentage("250%") is None
+    assert prompted.read_percentage("very sure") is None and prompted.read_percentage("250%") is None
 
 
 def test_reads_guesses_with_their_probabilities():
-    assert asked.read_guesses("G1: B, P1: 0.7\nG2: A, P2: .25 G3: C, P3: 2") == {"B": 0.7, "A": 0.25}
-    assert asked.read_guesses("I guess B") == {}
+    assert prompted.read_guesses("G1: B, P1: 0.7\nG2: A, P2: .25 G3: C, P3: 2") == {"B": 0.7, "A": 0.25}
+    assert prompted.read_guesses("I guess B") == {}
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +144,12 @@ def atlas_questions():
 
 
 def test_values_are_those_of_lm_polygraph(small):
-    """What lm-polygraph 0.7 gave on outputs of the same weights; see benchmarks/against_lm_polygraph.py."""
+    """What lm-polygraph 0.7 gave on outputs of the same weights; see speed/against_lm_polygraph.py."""
     record = json.loads((Path(__file__).parent / "lm_polygraph.json").read_text())
     if record["checksum"] != small.checksum:
-        pytest.skip("recorded with other weights; run benchmarks/against_lm_polygraph.py --write anew")
+        pytest.skip("recorded with other weights; run speed/against_lm_polygraph.py --write anew")
     scored = sampled.score_tokens(small, [small.encode(p) for p in record["prompts"]], record["tokens"])
-    probs, _ = asked.next_token(small, record["true"], small.option_tokens(record["true"][0], 2))
+    probs, _ = prompted.next_token(small, record["true"], small.option_tokens(record["true"][0], 2))
     clusters = np.array(record["clusters"])
     ours = {
         "mean token entropy": [s.mean_entropy for s in scored],
@@ -165,16 +166,16 @@ def test_values_are_those_of_lm_polygraph(small):
 
 def test_p_true_is_charged_with_the_tokens_of_its_prompt(small, atlas_questions):
     answers = [f"A. {q.choices[0]}" for q in atlas_questions]
-    score, tokens, share = asked.is_it_true(small, atlas_questions, answers)
-    one = asked.IS_IT_TRUE.format(question=asked.stated(atlas_questions[0]), answer=answers[0])
+    score, tokens, share = prompted.is_it_true(small, atlas_questions, answers)
+    one = prompted.IS_IT_TRUE.format(question=prompted.stated(atlas_questions[0]), answer=answers[0])
     assert ((score > 0) & (score < 1)).all() and share == 1
     assert tokens[0] == len(small.encode(one)) + 1
 
 
 def test_what_is_written_is_read_or_scored_one_half(small, atlas_questions):
-    score, tokens, share = asked.how_sure(small, atlas_questions, ["A"] * len(atlas_questions))
+    score, tokens, share = prompted.how_sure(small, atlas_questions, ["A"] * len(atlas_questions))
     assert ((score >= 0) & (score <= 1)).all()
-    assert (score == asked.UNSAID).mean() >= 1 - share - 1e-9
+    assert (score == prompted.UNSAID).mean() >= 1 - share - 1e-9
     assert (tokens > 10).all()
 
 
@@ -273,5 +274,5 @@ def test_a_replayed_study_names_what_needs_the_model():
     missing = {e.name for e in made if e.score is None}
     assert {"verbalised confidence", "top-k prompting", "P(IK) by probe, other layers"} <= missing
     assert all(e.missing for e in made if e.score is None)
-    text = advice.confidence(estimators.ranking(study.test[0].correct, made, labels))
+    text = sentences.confidence(estimators.ranking(study.test[0].correct, made, labels))
     assert "Not available in this edition: " in text and "top-k prompting" in text.splitlines()[-1]

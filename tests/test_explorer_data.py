@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from book_site import made_up_study, write_edition
 
-from cclib import cost, explorer
-from cclib.editions import FOLDER, Book
+from cclib import cost
+from cclib.book import explorer
+from cclib.book.editions import FOLDER, Book
 from cclib.study import export_study
 
 

@@ -14,7 +14,7 @@ import yaml
 from test_trust import HOSTILE, ROOT
 
 import cclib
-from cclib.editions import Book
+from cclib.book.editions import Book
 
 CHAPTERS = ("01-introduction", "02-1-model-selection", "03-1-setup", "C-prompts")
 MODEL = "<img src=x onerror=alert(1)>{{ cycler.__init__.__globals__.os.system('touch ran') }}$x$.csv"

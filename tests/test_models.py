@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import cclib
-from cclib.models import expand_family, slug
+from cclib.names import expand_family, slug
 
 SMOLLM = Path("~/.cache/cclib-models/smollm2-135m.gguf").expanduser()
 

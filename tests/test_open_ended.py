@@ -5,7 +5,9 @@ import pytest
 import torch
 
 import cclib
-from cclib.open_ended import ABSTAINED, RIGHT, WRONG, answer_token, generate, string_match
+from cclib.confidence.generation import generate
+from cclib.confidence.p_t import answer_token
+from cclib.questions import ABSTAINED, RIGHT, WRONG, string_match
 
 QUESTION = cclib.Question(
     "o/1", "capital", "What is the capital of Chad?", accepted=("N'Djamena", "Fort-Lamy")

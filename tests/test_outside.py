@@ -7,7 +7,8 @@ import pytest
 from conftest import make_trace
 
 import cclib
-from cclib import outside
+from cclib.display import sentences
+from cclib.experiments import commercial_api
 from cclib.study import Study
 
 SMALL, LARGE = make_trace("small", skill=0.4), make_trace("large", seed=1, skill=0.8)
@@ -16,7 +17,7 @@ STUDY = Study(["small", "large"], "made", 0, [SMALL, LARGE], NONES, NONES, NONES
 
 
 def test_an_outside_file_of_ones_own_makes_the_same_cascade(tmp_path):
-    read = cclib.read_trace(outside.write_outside(LARGE, tmp_path / "own.csv"))
+    read = cclib.read_trace(commercial_api.write_outside(LARGE, tmp_path / "own.csv"))
     assert read.p_t is None and read.option_probs is None
     for pt in (0.2, 0.6, 0.9):
         assert cclib.cascade([SMALL, read], pt).accuracy == cclib.cascade([SMALL, LARGE], pt).accuracy
@@ -25,29 +26,29 @@ def test_an_outside_file_of_ones_own_makes_the_same_cascade(tmp_path):
 def test_recorded_answers_meet_mmlus_question_ids(tmp_path):
     path = tmp_path / "correct.csv"
     path.write_text("subject,row,gpt_4_correct\nanatomy,0,True\nanatomy,1,False\n")
-    trace = outside.recorded_answers(path, "gpt-4")
+    trace = commercial_api.recorded_answers(path, "gpt-4")
     assert trace.question_id.tolist() == ["mmlu/anatomy/0", "mmlu/anatomy/1"]
     assert trace.correct.tolist() == [True, False]
     with pytest.raises(ValueError, match="missing .*gpt_5_correct"):
-        outside.recorded_answers(path, "gpt-5")
+        commercial_api.recorded_answers(path, "gpt-5")
     path.write_text("subject,row,gpt_4_correct\nanatomy,0,yes\nanatomy,1,False\n")
     with pytest.raises(ValueError, match="True or False.*'yes'"):
-        outside.recorded_answers(path, "gpt-4")
+        commercial_api.recorded_answers(path, "gpt-4")
     with pytest.raises(FileNotFoundError, match="no recorded answers"):
-        outside.recorded_answers(tmp_path / "none.csv", "gpt-4")
+        commercial_api.recorded_answers(tmp_path / "none.csv", "gpt-4")
 
 
 def test_the_last_stage_is_joined_on_the_questions_both_hold():
     few = LARGE.select(LARGE.question_id[10:50])
-    joined = outside.with_last_stage(STUDY, few, keep=1)
+    joined = commercial_api.with_last_stage(STUDY, few, keep=1)
     assert len(joined) == 40 and joined.models == ["small", "large"]
     stranger = cclib.Trace(pd.DataFrame({"question_id": ["x"], "correct": [True]}), {"model": "s"})
     with pytest.raises(ValueError, match="has answered none"):
-        outside.with_last_stage(STUDY, stranger)
+        commercial_api.with_last_stage(STUDY, stranger)
 
 
 def test_saved_tokens_are_those_of_questions_that_were_not_sent():
-    table = outside.commercial(STUDY, 0.5, 0.4)
+    table = commercial_api.commercial(STUDY, 0.5, 0.4)
     result = cclib.cascade([SMALL, LARGE], 0.5, 0.4)
     row = table.loc["small → large"]
     assert row["reduced tokens of the last stage"] == pytest.approx((result.stage == 0).mean())
@@ -58,33 +59,35 @@ def test_saved_tokens_are_those_of_questions_that_were_not_sent():
 def test_all_stages_before_the_last_make_a_chain_too():
     middle = make_trace("middle", seed=2, skill=0.6)
     study = Study(["small", "middle", "large"], "made", 0, [SMALL, middle, LARGE], *[[None] * 3] * 3)
-    table = outside.commercial(study, 0.5, 0.4)
+    table = commercial_api.commercial(study, 0.5, 0.4)
     assert list(table.index) == ["large", "small → large", "middle → large", "small → middle → large"]
     result = cclib.cascade([SMALL, middle, LARGE], 0.5, 0.4)
     assert table["questions sent"].iloc[-1] == result.stage_counts[2]
     assert table["accuracy"].iloc[-1] == result.accuracy
-    assert "small → middle → large" in outside.said(table)
+    assert "small → middle → large" in sentences.savings_in_words(table)
 
 
 def test_gpt4s_figures_are_read_at_the_thresholds_they_were_made_with(tmp_path):
     known = replace(STUDY, benchmark="mmlu")
-    outside.write_figures(outside.commercial(known, 0.9, 0.5), tmp_path / "gpt-4.csv", 0.9, 0.5)
-    kept = outside.with_gpt4(known, 0.9, 0.5, tmp_path / "mmlu", tmp_path)
+    commercial_api.write_figures(commercial_api.commercial(known, 0.9, 0.5), tmp_path / "gpt-4.csv", 0.9, 0.5)
+    kept = commercial_api.with_gpt4(known, 0.9, 0.5, tmp_path / "mmlu", tmp_path)
     assert list(kept.index) == ["large", "small → large"]
-    assert outside.with_gpt4(known, 0.8, 0.5, tmp_path / "mmlu", tmp_path) is None
-    assert outside.with_gpt4(STUDY, 0.9, 0.5, tmp_path / "mmlu", tmp_path) is None  # not MMLU
+    assert commercial_api.with_gpt4(known, 0.8, 0.5, tmp_path / "mmlu", tmp_path) is None
+    assert commercial_api.with_gpt4(STUDY, 0.9, 0.5, tmp_path / "mmlu", tmp_path) is None  # not MMLU
     (tmp_path / "routellm_mmlu").mkdir()
     rows = "subject,row,gpt_4_1106_preview_correct\n"
     rows += "".join(f"made,{i},{i % 2 == 0}\n" for i in range(len(SMALL)))
-    (tmp_path / "routellm_mmlu" / outside.ROUTELLM).write_text(rows)
+    (tmp_path / "routellm_mmlu" / commercial_api.ROUTELLM).write_text(rows)
     named = SMALL.with_column("question_id", [f"mmlu/made/{i}" for i in range(len(SMALL))])
-    found = outside.with_gpt4(replace(known, test=[named, named]), 0.8, 0.5, tmp_path / "mmlu", tmp_path)
+    found = commercial_api.with_gpt4(
+        replace(known, test=[named, named]), 0.8, 0.5, tmp_path / "mmlu", tmp_path
+    )
     assert found.loc["gpt-4-1106-preview", "accuracy"] == 0.5
 
 
 def test_figures_come_back_as_they_were_kept(tmp_path):
-    table = outside.commercial(STUDY, 0.5, 0.4)
-    again = outside.read_figures(outside.write_figures(table, tmp_path / "f.csv", 0.5, 0.4))
+    table = commercial_api.commercial(STUDY, 0.5, 0.4)
+    again = commercial_api.read_figures(commercial_api.write_figures(table, tmp_path / "f.csv", 0.5, 0.4))
     assert again.loc["small → large", "PD (points) interval"] == pytest.approx(
         table.loc["small → large", "PD (points) interval"]
     )

@@ -9,8 +9,8 @@ from conftest import tiny_tokenizer
 
 import cclib
 from cclib import paper
-from cclib.confidence import default_layer
-from cclib.models import FAMILIES
+from cclib.confidence.forward import default_layer
+from cclib.names import FAMILIES
 
 
 def positions(factor: float) -> dict:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 matplotlib.use("Agg")
-from cclib import plots  # noqa: E402
+from cclib.display import plots  # noqa: E402
 
 NUMBERS = pd.DataFrame({"value": [0.5, 0.7], "low": [0.4, 0.6], "high": [0.6, 0.8]}, index=["a", "b"])
 STEPS = pd.DataFrame(

@@ -21,7 +21,7 @@ from cclib import recording
 import cclib
 recording.FLUSH_ROWS = 1
 model, questions, store = pickle.load(open(sys.argv[1], "rb"))
-import cclib.confidence as c
+import cclib.confidence.forward as c
 c.PACK_TOKENS["cpu"] = 1  # one question a pass, one part a question
 print("ready", flush=True)
 cclib.collect(model, questions, store=store, progress=False)

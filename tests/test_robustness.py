@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import cclib
-from cclib import robustness, stats, tables
-from cclib.pik import PIK
-from cclib.publishing import publish
-from cclib.study import spread
+from cclib import stats
+from cclib.book.export import publish
+from cclib.confidence.p_ik import PIK
+from cclib.experiments import probe_scans, results, transfer
+from cclib.questions import spread
 
 LIMIT, ELSEWHERE = 120, 90
 
@@ -26,7 +27,7 @@ def study(store):
 
 @pytest.fixture(scope="module")
 def other(study, store):
-    return robustness.transfer(study, ["atlas-s", "atlas-m"], limit=ELSEWHERE, traces_dir=store)
+    return transfer.transfer(study, ["atlas-s", "atlas-m"], limit=ELSEWHERE, traces_dir=store)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_a_probe_carried_elsewhere_is_the_one_fitted_at_home(study, other):
 
 
 def test_a_probe_fitted_elsewhere_has_seen_no_question_of_this_study(study, other):
-    back = robustness.from_elsewhere(study, other)
+    back = transfer.from_elsewhere(study, other)
     away = other.test[0]
     check = set(spread(away.question_id, ELSEWHERE // 5))
     assert not set(away.question_id) & set(study.test[0].question_id)
@@ -56,11 +57,11 @@ def test_a_probe_fitted_elsewhere_has_seen_no_question_of_this_study(study, othe
 
 def test_without_hidden_states_elsewhere_nothing_is_said_about_the_reverse(study, other):
     blind = dataclasses.replace(other, test=[t.without("hidden") for t in other.test])
-    assert all(t.p_ik is None for t in robustness.from_elsewhere(study, blind).test)
+    assert all(t.p_ik is None for t in transfer.from_elsewhere(study, blind).test)
 
 
 def test_the_largest_size_is_all_that_is_on_record_and_gives_the_studys_own_probe(study, store):
-    sizes = robustness.by_size(study, ["atlas-s", "atlas-m"], store, cclib.load_benchmark("atlas"))
+    sizes = probe_scans.by_size(study, ["atlas-s", "atlas-m"], store, cclib.load_benchmark("atlas"))
     assert set(sizes) == {"atlas-s", "atlas-m"}
     for i, table in enumerate(sizes.values()):
         assert list(table.index) == [125, 250, 4 * LIMIT]
@@ -72,21 +73,21 @@ def test_the_largest_size_is_all_that_is_on_record_and_gives_the_studys_own_prob
 def test_an_export_replays_every_probe_without_a_model(study, other, exported):
     names = ["atlas-s", "atlas-m"]
     replayed = cclib.load_study(names, "atlas", traces_dir=exported)
-    away = robustness.transfer(replayed, names, traces_dir=exported)
+    away = transfer.transfer(replayed, names, traces_dir=exported)
     assert away.benchmark == other.benchmark
     pairs = [(study, replayed), (other, away)]
-    pairs.append((robustness.from_elsewhere(study, other), robustness.from_elsewhere(replayed, away)))
-    pairs += zip(robustness.reseeded(study), robustness.reseeded(replayed))
-    assert len(pairs) == 3 + robustness.SEEDS
+    pairs.append((transfer.from_elsewhere(study, other), transfer.from_elsewhere(replayed, away)))
+    pairs += zip(probe_scans.reseeded(study), probe_scans.reseeded(replayed))
+    assert len(pairs) == 3 + probe_scans.SEEDS
     for made, read in pairs:
         for ours, theirs in zip(made.test, read.test):
             assert ours.question_id.tolist() == theirs.question_id.tolist()
             assert np.allclose(ours.p_ik, theirs.p_ik)
-    sizes = robustness.by_size(replayed, names, exported)
+    sizes = probe_scans.by_size(replayed, names, exported)
     assert [list(t.index) for t in sizes.values()] == [[125, 250, 4 * LIMIT]] * 2
-    layers = robustness.by_layer(replayed, names, exported)
+    layers = probe_scans.by_layer(replayed, names, exported)
     assert [len(t) for t in layers.values()] == [t.n_layers for t in study.test]
-    opened = robustness.open_study(replayed, names, traces_dir=exported)
+    opened = transfer.open_study(replayed, names, traces_dir=exported)
     assert len(opened) == ELSEWHERE and opened.questions is None
     assert [q.id for q in opened.texts()] == opened.test[0].question_id.tolist()  # Atlas is at hand
 
@@ -102,6 +103,6 @@ def test_an_export_holds_what_is_in_no_part_and_neither_texts_nor_hidden_states(
     assert not {"hidden", "response", "prompt"} & {
         c for c in on_disk.table.column_names if on_disk.table[c].null_count < len(on_disk)
     }
-    found = tables.on_record(cclib.load_study(study.models, "atlas", traces_dir=folder), folder)
+    found = results.on_record(cclib.load_study(study.models, "atlas", traces_dir=folder), folder)
     assert found.loc["atlas-s, all on record", "questions"] == len(study) * 6 + 30
     assert found.loc["atlas-m, all on record", "questions"] == len(study) * 6

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import cclib
-from cclib import advice, frontier, hand_over, routers, routing, routing_tables
-from cclib.estimators import record
-from cclib.frontier import Method, Setting
-from cclib.open_ended import generate
+from cclib.confidence.generation import generate
+from cclib.display import sentences
+from cclib.experiments.estimators import record
+from cclib.experiments.routing import compare, frontier, ranking, routers, token_handover
+from cclib.experiments.routing.frontier import Method, Setting
 
 SMALL = np.array([1, 1, 0, 0], bool)
 LARGE = np.array([1, 0, 1, 1], bool)
@@ -54,7 +55,7 @@ def test_a_confidence_cannot_tell_hard_from_hopeless_and_a_router_can():
     setting = Setting(new_small, new_large, 0.1)
     sure = Method("confidence", "", "", -np.array([0.1, 0.9, 0.1])[new_kind], depth=1.0)
     routed = Method("router", "", "", routers.linear(x, small, large, new))
-    areas = [frontier.apgr(frontier.frontier(m, setting).quality) for m in (sure, routed)]
+    areas = [frontier.apgr(frontier.trade_off_curve(m, setting).quality) for m in (sure, routed)]
     assert areas[1] > areas[0] + 0.1
 
 
@@ -95,7 +96,7 @@ def test_where_a_model_is_always_right_its_router_is_constant():
 
 def test_frontier_of_four_questions_by_hand():
     method = Method("m", "", "", np.array([0.0, -1.0, 2.0, 1.0]), extra=0.05)
-    got = frontier.frontier(method, BY_HAND, RATES)
+    got = frontier.trade_off_curve(method, BY_HAND, RATES)
     np.testing.assert_allclose(got.quality, [0.5, 0.75, 1, 1, 0.75])
     np.testing.assert_allclose(got.paper, [0.1, 0.325, 0.55, 0.775, 1])
     np.testing.assert_allclose(got.every_pass, got.paper + 0.05)
@@ -104,14 +105,15 @@ def test_frontier_of_four_questions_by_hand():
 def test_a_cascade_pays_for_the_small_pass_and_a_probe_for_a_part_of_it():
     score = np.arange(4.0)
     whole, part = (
-        frontier.frontier(Method("m", "", "", score, depth=d), BY_HAND, RATES).every_pass for d in (1, 0.5)
+        frontier.trade_off_curve(Method("m", "", "", score, depth=d), BY_HAND, RATES).every_pass
+        for d in (1, 0.5)
     )
     np.testing.assert_allclose(whole, RATES + 0.1)
     np.testing.assert_allclose(part, RATES + 0.1 - 0.05 * RATES)
 
 
 def test_equal_scores_are_the_straight_line_between_the_models():
-    got = frontier.frontier(Method("m", "", "", np.ones(4)), BY_HAND, RATES)
+    got = frontier.trade_off_curve(Method("m", "", "", np.ones(4)), BY_HAND, RATES)
     np.testing.assert_allclose(got.quality, 0.5 + 0.25 * RATES)
     assert frontier.aiq(got, BY_HAND) == pytest.approx(0.625)
     assert frontier.apgr(got.quality, RATES) == pytest.approx(0.5)
@@ -148,11 +150,11 @@ def test_no_method_beats_the_oracle_nor_falls_below_mixing():
     rng = np.random.default_rng(4)
     small, large = rng.random(500) < 0.5, rng.random(500) < 0.7
     setting = Setting(small, large, 0.2)
-    best = frontier.aiq(frontier.frontier(frontier.oracle(setting), setting), setting)
+    best = frontier.aiq(frontier.trade_off_curve(frontier.oracle(setting), setting), setting)
     mixing = (small.mean() + large.mean()) / 2
     for seed in range(10):
         method = Method("m", "", "", np.random.default_rng(seed).random(500))
-        got = frontier.aiq(frontier.frontier(method, setting), setting)
+        got = frontier.aiq(frontier.trade_off_curve(method, setting), setting)
         assert mixing - 1e-9 <= got <= best + 1e-9
 
 
@@ -161,14 +163,14 @@ def test_bands_hold_the_measured_curve():
     setting = Setting(small, large, 0.1)
     method = Method("m", "", "", routers.linear(x, small, large, x))
     low, high = np.quantile(frontier.bands(method, setting), [0.005, 0.995], axis=0)
-    quality = frontier.frontier(method, setting).quality
+    quality = frontier.trade_off_curve(method, setting).quality
     assert ((low <= quality) & (quality <= high)).all()
 
 
 def test_the_tuned_threshold_is_the_highest_that_keeps_the_target():
     score = np.array([0.9, 0.8, 0.8, 0.1])
     setting = Setting(np.array([0, 0, 0, 1], bool), np.ones(4, bool), 0.1)
-    choose = routing_tables.choose_threshold
+    choose = ranking.choose_threshold
     assert choose(score, setting, 1.0) == 0.8
     assert choose(score, setting, 0.5) == 0.9
     assert choose(score, setting, 0.25) == np.inf
@@ -177,17 +179,17 @@ def test_the_tuned_threshold_is_the_highest_that_keeps_the_target():
 
 def test_a_wrong_score_or_accounting_is_refused():
     with pytest.raises(ValueError, match="expected 4 finite scores"):
-        frontier.frontier(Method("m", "", "", np.array([1.0, np.nan, 0, 0])), BY_HAND)
+        frontier.trade_off_curve(Method("m", "", "", np.array([1.0, np.nan, 0, 0])), BY_HAND)
     with pytest.raises(ValueError, match="unknown accounting"):
-        frontier.frontier(Method("m", "", "", np.ones(4)), BY_HAND).cost("cheap")
+        frontier.trade_off_curve(Method("m", "", "", np.ones(4)), BY_HAND).cost("cheap")
 
 
 def test_the_ranking_names_what_could_not_be_had():
     methods = [Method("there", "", "", np.arange(4.0)), Method("gone", "", "", missing="no texts")]
-    table = routing_tables.ranking(methods, BY_HAND)
+    table = ranking.ranking(methods, BY_HAND)
     assert table.index.tolist() == ["there", "gone"]
     assert table.loc["gone", "note"] == "not available: no texts"
-    assert "1 methods" in advice.routing(table, None, 0.6, 1.0)
+    assert "1 methods" in sentences.routing(table, None, 0.6, 1.0)
 
 
 MODELS = ["atlas-s", "atlas-l"]
@@ -197,7 +199,7 @@ MODELS = ["atlas-s", "atlas-l"]
 def live(tmp_path_factory):
     folder = tmp_path_factory.mktemp("traces")
     study = cclib.load_study(MODELS, "atlas", limit=120, traces_dir=folder, device="cpu")
-    return study, routing.compare(study, MODELS, traces_dir=folder, device="cpu")
+    return study, compare.compare(study, MODELS, traces_dir=folder, device="cpu")
 
 
 def test_every_router_and_cascade_runs_on_atlas(live):
@@ -206,7 +208,7 @@ def test_every_router_and_cascade_runs_on_atlas(live):
     sources = {m.source for m in compared.methods}
     assert {"FrugalGPT", "RouteLLM", "Hybrid-LLM", "RouterBench", "Eagle", "Shnitzer et al."} <= sources
     assert compared.test.small_cost == pytest.approx((64 / 192) ** 2)  # both have four layers (Eq. 3)
-    table = routing_tables.tuned(compared.methods, compared.test, compared.validation)
+    table = ranking.tuned(compared.methods, compared.test, compared.validation)
     assert len(table) == len(compared.methods)
     assert (table["reduced compute, every pass"] <= table["reduced compute, paper"] + 1e-9).all()
 
@@ -215,7 +217,7 @@ def test_routers_never_see_the_test_parts_answers(live, tmp_path):
     study, compared = live
     flipped = replace(study, test=[t.with_column("correct", ~t.correct) for t in study.test])
     large = record(study, "atlas-l", "train", traces_dir=tmp_path, device="cpu")
-    again = routing.learned(flipped, large)
+    again = compare.learned(flipped, large)
     before = {m.name: m.score for m in compared.methods}
     for method in again:
         np.testing.assert_array_equal(method.score, before[method.name], err_msg=method.name)
@@ -225,19 +227,19 @@ def test_a_replayed_pair_ranks_what_it_can_and_names_the_rest():
     folder = Path(__file__).parents[1] / "book/editions/qwen2.5-coder-mmlu/traces"
     models = ["qwen2.5-coder-0.5b.gguf", "qwen2.5-coder-1.5b.gguf"]
     study = cclib.load_study(models, "mmlu", traces_dir=folder)
-    compared = routing.compare(study, models, traces_dir=folder)
+    compared = compare.compare(study, models, traces_dir=folder)
     had = {m.name: m for m in compared.methods if m.score is not None}
     assert {"P(T)", "P(IK) by probe", "benchmark profile", "scorer of question and answer"} <= set(had)
     assert all(m.missing for m in compared.methods if m.score is None)
     assert compared.validation.large.mean() == study.validation[1].correct.mean()
-    assert len(routing_tables.tuned(compared.methods, compared.test, compared.validation)) == len(had)
+    assert len(ranking.tuned(compared.methods, compared.test, compared.validation)) == len(had)
     unknown = replace(study, train=[study.train[0], None], validation=[study.validation[0], None])
-    without = routing.compare(unknown, models, traces_dir=folder)
+    without = compare.compare(unknown, models, traces_dir=folder)
     assert without.validation is None
     score = {m.name: m for m in without.methods}["benchmark profile"].score
     assert not np.array_equal(score, had["benchmark profile"].score)  # it knew the large model's answers too
-    wordless = [m.missing for m in without.methods if m.missing.startswith(routing.NO_TEXTS)]
-    assert wordless and all(routing.NO_LARGE in missing for missing in wordless)
+    wordless = [m.missing for m in without.methods if m.missing.startswith(compare.NO_TEXTS)]
+    assert wordless and all(compare.NO_LARGE in missing for missing in wordless)
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +256,7 @@ def test_checking_no_token_is_the_small_model_and_every_token_the_large_one(pair
     small, large = pair
     prompts = [small.encode(q.prompt) for q in opened]
     for model, threshold in ((small, 1.0), (large, -1.0)):
-        ran = hand_over.hand_over(small, large, prompts, threshold)
+        ran = token_handover.hand_over(small, large, prompts, threshold)
         assert ran.responses == [text for text, _ in generate(model, prompts)[0]]
     assert ran.checked.all()
 
@@ -262,7 +264,7 @@ def test_checking_no_token_is_the_small_model_and_every_token_the_large_one(pair
 def test_tokens_are_checked_where_the_small_model_is_unsure(pair, opened):
     small, large = pair
     prompts = [small.encode(q.prompt) for q in opened]
-    ran = hand_over.hand_over(small, large, prompts, 0.3)
+    ran = token_handover.hand_over(small, large, prompts, 0.3)
     np.testing.assert_array_equal(ran.checked, ran.uncertainty > 0.3)
     assert 0 < ran.checked.mean() < 1 and not (ran.replaced & ~ran.checked).any()
     never = ran.large_tokens == 0
@@ -271,10 +273,10 @@ def test_tokens_are_checked_where_the_small_model_is_unsure(pair, opened):
 
 def test_uncertainty_is_zero_for_a_sure_token_and_high_for_an_even_choice():
     logits = np.array([[100.0, 0, 0, 0], [1.0, 1.0, 1.0, 1.0]])
-    np.testing.assert_allclose(hand_over.uncertainty(logits), [0, 0.75], atol=1e-9)
+    np.testing.assert_allclose(token_handover.uncertainty(logits), [0, 0.75], atol=1e-9)
 
 
 def test_models_of_different_vocabularies_cannot_hand_over(pair, tiny_pair):
     other = cclib.load_model(tiny_pair[0], device="cpu")
     with pytest.raises(ValueError, match="different tokenizers"):
-        hand_over.hand_over(pair[0], other, [[1, 2]], 0.5)
+        token_handover.hand_over(pair[0], other, [[1, 2]], 0.5)

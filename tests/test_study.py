@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import cclib
-from cclib.study import spread
+from cclib.questions import spread
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,10 @@ import pytest
 from conftest import make_trace
 
 import cclib
-from cclib import ablation, comparison, cost, findings, paper, stats, tables
+from cclib import cost, paper, stats
+from cclib.display import sentences, tables
+from cclib.experiments import ablation, results, sensitivity
+from cclib.paper import beside
 from cclib.study import Study
 
 SHAPES = ({"n_layers": 4, "d_model": 32}, {"n_layers": 4, "d_model": 64}, {"n_layers": 8, "d_model": 64})
@@ -27,7 +30,7 @@ BARE = study_of(
 
 
 def test_every_chain_of_three_has_its_row():
-    table = tables.accuracy(STUDY, 0.6, 0.5)
+    table = results.accuracy(STUDY, 0.6, 0.5)
     assert list(table.index) == ["s", "m", "l", "s → m", "s → l", "m → l", "s → m → l"]
     row = table.loc["s → l"]
     result = cclib.cascade([TRACES[0], TRACES[2]], 0.6, 0.5)
@@ -42,29 +45,29 @@ def test_the_interval_of_the_saving_is_that_of_a_mean_over_questions():
     result = cclib.cascade([TRACES[0], TRACES[2]], 0.6, None)
     sizes = np.array(cost.stage_sizes(result.stages))
     saved = 1 - sizes[result.stage] / sizes[-1]
-    low, high = tables.saving_interval(result, "paper")
+    low, high = cost.saving_interval(result, "paper")
     assert (low + high) / 2 == pytest.approx(saved.mean())
     assert high - low == pytest.approx(2 * 1.96 * saved.std(ddof=1) / 20)
 
 
 def test_models_stand_beside_those_of_their_role():
-    assert comparison.roles(STUDY) == {"3B": 0, "8B": 1, "70B": 2}
-    assert comparison.counterpart(STUDY, "3B → 70B") == "s → l"
+    assert beside.roles(STUDY) == {"3B": 0, "8B": 1, "70B": 2}
+    assert beside.counterpart(STUDY, "3B → 70B") == "s → l"
     two = study_of([TRACES[0], TRACES[2]])
-    assert comparison.counterpart(two, "3B → 70B") == "s → l"
-    assert comparison.counterpart(two, "8B → 70B") is None
-    assert comparison.counterpart(ONE, "3B") == "s"
+    assert beside.counterpart(two, "3B → 70B") == "s → l"
+    assert beside.counterpart(two, "8B → 70B") is None
+    assert beside.counterpart(ONE, "3B") == "s"
 
 
 def test_table_1_keeps_the_papers_rows_where_there_is_no_counterpart():
-    table = comparison.beside(study_of([TRACES[0], TRACES[2]]), 1, 0.6, 0.5)
+    table = beside.beside(study_of([TRACES[0], TRACES[2]]), 1, 0.6, 0.5)
     assert list(table.index) == list(paper.table(1)["models"])
     assert table.loc["8B", "here"] == "–" and np.isnan(table.loc["8B", "accuracy, here"])
     assert table.loc["3B", "accuracy, paper"] == pytest.approx(0.6378)
 
 
 def test_3b_to_8b_is_dearer_than_the_8b_when_every_pass_is_counted():
-    counted = comparison.every_pass_at_the_papers_counts()
+    counted = beside.every_pass_at_the_papers_counts()
     assert counted.loc["3B → 8B", "reduced, Eq. 6"] == pytest.approx(1 - (487 * 3 + 943 * 8) / (1430 * 8))
     assert counted.loc["3B → 8B", "reduced, every pass"] == pytest.approx(
         1 - (1430 * 3 + 943 * 8) / (1430 * 8)
@@ -75,7 +78,7 @@ def test_3b_to_8b_is_dearer_than_the_8b_when_every_pass_is_counted():
 def test_f1_beside_the_papers_is_scikit_learns():
     from sklearn.metrics import f1_score
 
-    table = comparison.macro_beside(STUDY, 0.6, 0.5)
+    table = beside.macro_beside(STUDY, 0.6, 0.5)
     expected = f1_score(TRACES[2].column("answer"), TRACES[2].column("prediction"), average="macro")
     assert table.loc["70B", "F1, here"] == pytest.approx(expected, abs=1e-12)
 
@@ -89,43 +92,44 @@ def test_pik_is_judged_at_an_equal_share_too():
 
 
 def test_the_surface_is_the_cascade_at_every_pair():
-    surface = ablation.surface(STUDY, (0, 2))
+    surface = sensitivity.surface(STUDY, (0, 2))
     result = cclib.cascade([TRACES[0], TRACES[2]], 0.6, 0.4)
     assert surface.accuracy[60, 40] == pytest.approx(result.accuracy)
     assert surface.reduced_paper[60, 40] == pytest.approx(cost.reduced(result))
-    i, j = ablation.best_within(surface, 0.0)
+    i, j = sensitivity.best_within(surface, 0.0)
     assert surface.reduced_every_pass[i, j] == surface.reduced_every_pass.max()
-    assert ablation.best_within(surface, 2.0) is None
+    assert sensitivity.best_within(surface, 2.0) is None
 
 
 @pytest.mark.parametrize("study", [STUDY, ONE, BARE], ids=["three", "one", "no P(IK)"])
 def test_every_table_stands_whatever_is_missing(study):
     made = [
-        tables.accuracy(study, 0.9, 0.5), tables.macro(study, 0.9, 0.5), tables.stage_counts(study, 0.9, 0.5),
-        tables.significance(study, 0.9, 0.5), tables.confidence(study), tables.kept(study, 0.9, 0.5),
-        comparison.beside(study, 1, 0.9, 0.5), comparison.beside(study, 3, 0.9, 0.5),
-        comparison.compute_beside(study, 1, 0.9, 0.5), comparison.macro_beside(study, 0.9, 0.5),
-        comparison.probes_beside(study), comparison.first_stage_keeps(study, 0.9, 0.5),
+        results.accuracy(study, 0.9, 0.5), results.macro(study, 0.9, 0.5),
+        results.stage_counts(study, 0.9, 0.5), results.significance(study, 0.9, 0.5),
+        results.confidence(study), results.kept_by_stage(study, 0.9, 0.5),
+        beside.beside(study, 1, 0.9, 0.5), beside.beside(study, 3, 0.9, 0.5),
+        beside.compute_beside(study, 1, 0.9, 0.5), beside.macro_beside(study, 0.9, 0.5),
+        beside.probes_beside(study), beside.first_stage_keeps(study, 0.9, 0.5),
         ablation.without_pik(study, 0.9, 0.5), ablation.worth_of_pik(study, 0.9, 0.5),
-        ablation.table5_beside(study, 0.9, 0.5), ablation.table15_beside(study, 0.5),
-        ablation.over_seeds([study], 0.9, 0.5),
+        beside.table5_beside(study, 0.9, 0.5), beside.table15_beside(study, 0.5),
+        sensitivity.over_seeds([study], 0.9, 0.5),
     ]  # fmt: skip
     assert all("<table" in tables.show(t).to_html() for t in made if len(t))
 
 
 def test_sentences_name_rises_as_rises():
-    results = tables.run_chains(STUDY, 1.0, 0.5)  # nobody is sure enough: all passes on top
-    text = findings.verdicts(results)
-    assert "*rises*" in text and "keeps nothing" in findings.cautions(STUDY, results)
-    assert "makes no chain" in findings.verdicts(tables.run_chains(ONE, 0.9, 0.5))
+    chains = STUDY.run_chains(1.0, 0.5)  # nobody is sure enough: all passes on top
+    text = sentences.verdicts(chains)
+    assert "*rises*" in text and "keeps nothing" in sentences.cautions(STUDY, chains)
+    assert "makes no chain" in sentences.verdicts(ONE.run_chains(0.9, 0.5))
 
 
 def test_a_model_near_chance_is_called_that():
     guesser = study_of([make_trace("guesser", 400, 3, 0.25), TRACES[2]])
-    text = findings.cautions(guesser, tables.run_chains(guesser, 0.9, 0.5))
+    text = sentences.cautions(guesser, guesser.run_chains(0.9, 0.5))
     assert "guesser is near chance" in text and "**l is near chance**" not in text
     words = study_of([t.with_column("response", ["Answer: Rome"] * len(t)) for t in guesser.test])
-    assert findings.near_chance(words) == []  # in words there is nothing to guess among
+    assert sentences.near_chance(words) == []  # in words there is nothing to guess among
 
 
 def test_shown_tables_hold_no_markup_of_strangers():
@@ -136,7 +140,7 @@ def test_shown_tables_hold_no_markup_of_strangers():
 def test_the_walk_of_a_question_is_the_cascades():
     result = cclib.cascade(TRACES, 0.6, 0.5)
     for index in (0, 7, int(result.stage.argmax())):
-        steps = tables.walk(STUDY, index, 0.6, 0.5)
+        steps = results.walk(STUDY, index, 0.6, 0.5)
         assert len(steps) == result.stage[index] + 1
         assert (
             steps["decision"]
@@ -147,7 +151,7 @@ def test_the_walk_of_a_question_is_the_cascades():
 
 
 def test_confidence_tables_agree_with_the_statistics():
-    table = tables.confidence(STUDY)
+    table = results.confidence(STUDY)
     assert table.loc["s: P(T)", "AUROC"] == stats.auroc(TRACES[0].correct, TRACES[0].p_t)
     low, high = table.loc["s: P(T)", "AUROC interval"]
     assert low < table.loc["s: P(T)", "AUROC"] < high
@@ -155,7 +159,7 @@ def test_confidence_tables_agree_with_the_statistics():
 
 @pytest.mark.parametrize("study", [STUDY, ONE, BARE], ids=["three", "one", "no P(IK)"])
 def test_headlines_hold_every_table_or_say_what_is_missing(study):
-    from cclib.headlines import headlines
+    from cclib.paper.headlines import headlines
 
     table = headlines(study, 0.6, 0.5)
     without_probe = {14} if len(study.models) == 1 else set()
@@ -173,5 +177,5 @@ def test_published_percentages_and_dollars_are_shown_as_printed():
 
 
 def test_a_study_without_cautions_says_so():
-    results = tables.run_chains(STUDY, 0.5, None)
-    assert "No model is near chance" in findings.cautions(STUDY, results)
+    chains = STUDY.run_chains(0.5, None)
+    assert "No model is near chance" in sentences.cautions(STUDY, chains)

@@ -11,9 +11,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
-from cclib import teaching
 from cclib.__main__ import app
-from cclib.editions import Book
+from cclib.book import teaching
+from cclib.book.editions import Book
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
@@ -172,7 +172,7 @@ def test_every_chapter_is_written_for_students_without_an_answer(tmp_path):
 
 @pytest.mark.slow
 def test_a_students_notebook_runs(tmp_path):
-    from cclib.editions import execute
+    from cclib.book.editions import execute
 
     teaching.write_students(Book(ROOT), tmp_path)
     notebook = nbformat.read(tmp_path / "J-audit.ipynb", as_version=4)

@@ -10,7 +10,9 @@ from conftest import make_trace
 from scipy.stats import multinomial
 
 import cclib
-from cclib import advice, cost, resampling, thresholds
+from cclib import cost, thresholds
+from cclib.display import sentences
+from cclib.experiments import sensitivity
 from cclib.thresholds import drop_p_value
 from cclib.traces import Trace
 
@@ -100,7 +102,7 @@ def test_the_promise_holds_over_many_draws(crowd):
 
 
 def test_picking_the_cheapest_without_correction_breaks_it():
-    drawn = resampling.over_draws(family(800, 5), 0.02, 0.1, draws=200)
+    drawn = sensitivity.over_draws(family(800, 5), 0.02, 0.1, draws=200)
     broken = (drawn["drop"] > 0.02 + 1e-12).groupby(drawn["way"]).mean()
     assert broken["with the promise"] <= 0.1 < 0.2 < broken["not corrected"]
 
@@ -205,7 +207,7 @@ def test_refuses_traces_that_are_no_cascade():
 
 def test_halves_judge_on_questions_that_were_not_chosen_on():
     stages = [make_trace("a", 400, 1, 0.5, **SHAPES[0]), make_trace("b", 400, 2, 0.9, **SHAPES[2])]
-    run = partial(resampling.over_draws, stages, 0.2, 0.1, draws=5)
+    run = partial(sensitivity.over_draws, stages, 0.2, 0.1, draws=5)
     whole, halved = run(), run(halves=True)
     tried = thresholds.candidates(stages)
     row = whole[whole["found"]].iloc[0]
@@ -218,7 +220,7 @@ def test_halves_judge_on_questions_that_were_not_chosen_on():
 
 def test_knowing_the_truth_saves_the_most():
     stages = family(1000, 21)
-    table = resampling.kept(stages, 0.03, draws=50)
+    table = sensitivity.promise_check(stages, 0.03, draws=50)
     reduced = table["reduced compute"]
     assert reduced["knowing the truth"] >= reduced["with the promise"] > 0
     assert table.loc["with the promise", "share broken"] <= 0.1
@@ -228,11 +230,11 @@ def test_a_recorded_edition_saves_nothing_when_every_pass_is_paid_for():
     folder = Path(__file__).parents[1] / "book/editions/qwen2.5-coder-mmlu/traces"
     models = ["qwen2.5-coder-0.5b.gguf", "qwen2.5-coder-1.5b.gguf"]
     study = cclib.load_study(models, "mmlu", traces_dir=folder)
-    table = resampling.chosen_on_half(study)
+    table = sensitivity.chosen_on_half(study)
     every, paper = (table.xs(a, level="accounting").iloc[0] for a in ("every pass", "paper"))
     assert every["P(T) at least"] == "–" and "costs" in every["note"]
     assert paper["reduced compute"] > 0 and paper["note"] == ""
-    kept = {a: resampling.kept(study.test, accounting=a, draws=40) for a in cost.ACCOUNTINGS}
-    text = advice.promise(pd.concat(kept, names=["chain", "choice"]), 0.01, 0.05)
+    kept = {a: sensitivity.promise_check(study.test, accounting=a, draws=40) for a in cost.ACCOUNTINGS}
+    text = sentences.promise(pd.concat(kept, names=["chain", "choice"]), 0.01, 0.05)
     assert text.startswith("- The promise holds") and "every-pass: nothing saves compute" in text
     assert "paper: the promise saves" in text

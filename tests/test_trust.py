@@ -20,10 +20,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import cclib
-from cclib import findings, tables
-from cclib.editions import add_edition
-from cclib.models import expand_family, slug
-from cclib.names import plain_name, verbatim
+from cclib.book.editions import add_edition
+from cclib.display import sentences, tables
+from cclib.names import expand_family, plain_name, slug, verbatim
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = [
@@ -236,7 +235,7 @@ def test_a_traces_model_is_named_fit_to_print(text):
     name = make_trace(text).model
     assert name == plain_name(name) and not set(name) & set("<>{}$`\\[]()#|*\u202e\x07")
     study = cclib.study.Study(["a", "b"], "x", 0, [make_trace(text), make_trace("b")], [], [], [])
-    said = findings.verdicts(tables.run_chains(study, 0.9, 0.5))
+    said = sentences.verdicts(study.run_chains(0.9, 0.5))
     assert text not in said and name in said  # in what is missing for its compute
 
 
@@ -277,7 +276,7 @@ def test_tables_hold_no_markup_of_strangers_in_any_place(text):
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_figures_write_names_and_never_read_them(text, tmp_path):
-    from cclib import plots
+    from cclib.display import plots
 
     frame = pd.DataFrame({text: [1.0, 2.0], "other": [2.0, 1.0]}, index=[text, "row"])
     figure = plots.beside(frame, [text, "other"], text, text)

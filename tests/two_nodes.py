@@ -25,7 +25,10 @@ import ray  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
 import cclib  # noqa: E402
-from cclib import cluster, recording  # noqa: E402
+from cclib import (
+    cluster,  # noqa: E402
+    recording,  # noqa: E402
+)
 
 AGENTS = (
     "metrics_agent_port",

@@ -7,12 +7,12 @@ Importing it loads no torch.
 
 from __future__ import annotations
 
-from pathlib import Path
+from cclib.models.weights import ATLAS_FOLDER
+from cclib.models.weights import model_folder as model_folder
+from cclib.names import ATLAS
+from cclib.questions import Question
 
-from cclib.benchmarks import Question
-
-MODELS = ("atlas-s", "atlas-m", "atlas-l")
-WEIGHTS = Path(__file__).parent / "weights"
+MODELS, WEIGHTS = ATLAS, ATLAS_FOLDER
 
 
 def questions(name: str = "atlas") -> list[Question]:
@@ -32,21 +32,3 @@ def questions(name: str = "atlas") -> list[Question]:
     if name not in makers:
         raise ValueError(f"unknown benchmark {name!r}; Atlas has {', '.join(makers)}")
     return list(makers[name]())
-
-
-def model_folder(name: str) -> Path:
-    """The folder of a shipped model: configuration, weights (safetensors) and tokenizer.
-
-    Raises:
-        ValueError: there is no such model.
-        FileNotFoundError: its weights are not in this installation.
-    """
-    if name not in MODELS:
-        raise ValueError(f"unknown Atlas model {name!r}; there are {', '.join(MODELS)}")
-    folder = WEIGHTS / name
-    if not (folder / "model.safetensors").exists():
-        raise FileNotFoundError(
-            f"the weights of {name} are not in this installation (expected in cclib/atlas/weights/{name}); "
-            f"reinstall the package, or train them: python -m cclib.atlas train --size {name[-1]}"
-        )
-    return folder

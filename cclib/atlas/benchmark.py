@@ -9,7 +9,7 @@ from functools import cache
 from cclib.atlas import recall
 from cclib.atlas.facts import SEED, Fact, countries, known_cities
 from cclib.atlas.reasoning import DAYS, REASONING, Item
-from cclib.benchmarks import Question
+from cclib.questions import Question
 
 COMPARISONS: dict[str, Callable[[random.Random], Item]] = {
     "most_people": recall.most_people,

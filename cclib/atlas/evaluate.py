@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cclib.atlas import MODELS, WEIGHTS, model_folder, questions
 from cclib.atlas.train import accuracies, option_probs
-from cclib.benchmarks import Question, split
+from cclib.questions import Question, split
 
 RECORD = WEIGHTS / "measured.json"
 SURE = 0.9  # the paper's threshold on P(T)

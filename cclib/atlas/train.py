@@ -20,7 +20,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from cclib.atlas import MODELS, WEIGHTS, corpus, questions
 from cclib.atlas.tokenizer import train_tokenizer
-from cclib.benchmarks import Question, split
+from cclib.questions import Question, split
 
 ROW = 128  # tokens in a packed row
 CHECK_EVERY = 200  # steps between validations (and checkpoints)

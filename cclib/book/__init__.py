@@ -1,0 +1,1 @@
+"""Executing and publishing the book; no number depends on it."""

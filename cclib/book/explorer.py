@@ -1,0 +1,152 @@
+"""The data of the page "Cascade explorer": each edition's recorded traces as a script, and Plotly's bundle.
+
+A page that is opened from a disk may not fetch files, so an edition's data is a script that sets a global.
+Columns are the base64 of their float64 values: the page starts from the very numbers that cclib starts from.
+"""
+
+from __future__ import annotations
+
+import base64
+import filecmp
+import hashlib
+import inspect
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cclib import cost
+from cclib.book.editions import Book, Edition, digest
+from cclib.cascades import check_stages
+from cclib.study import Study, load_study
+from cclib.traces import Trace
+
+PAGE = Path("book") / "explorer.md"
+FOLDER = Path("book") / "_static" / "explorer"
+PAPER = {"pt": 0.9, "pik": 0.5}  # what the chapters use; the paper does not print its threshold on P(IK)
+
+
+def write(book: Book, names: Sequence[str] = (), echo: Callable[[str], None] = print) -> list[Path]:
+    """Write what the page loads: data of the editions that are out of date, the list of all, and Plotly.
+
+    A book without the page needs none of it.
+
+    Args:
+        names: editions; all where none is named.
+
+    Returns:
+        The editions' scripts that were written.
+    """
+    if not (book.root / PAGE).exists():
+        return []
+    folder = book.root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for edition in book.choose(names):
+        path, heading = folder / f"{edition.name}.js", f"// {fingerprint(book, edition)}\n"
+        if path.exists() and path.read_text().startswith(heading):
+            continue
+        echo(f"[{edition.name}] the explorer's data: writing")
+        path.write_text(heading + script(edition.name, data(read_study(book, edition), edition.title)))
+        written.append(path)
+    for path in folder.glob("*.js"):
+        if path.stem not in {*book.editions, "editions", "plotly.min"}:  # its edition is gone
+            path.unlink()
+    listed = [{"name": e.name, "title": e.title} for e in book.editions.values()]
+    shown = [e for e in listed if (folder / f"{e['name']}.js").exists()]
+    _refresh(folder / "editions.js", f"window.cascadeEditions = {json.dumps(shown)};\n")
+    copy_plotly(folder)
+    return written
+
+
+def read_study(book: Book, edition: Edition) -> Study:
+    """An edition's study as its notebooks load it."""
+    known = inspect.signature(load_study).parameters
+    given = {k: v for k, v in edition.parameters.items() if k in known}
+    given["traces_dir"] = book.root / (edition.traces or given.get("traces_dir", "traces"))
+    return load_study(**given)
+
+
+def fingerprint(book: Book, edition: Edition) -> str:
+    """A hash of all that decides an edition's data: as for a notebook, and this module."""
+    depends = {
+        "title": edition.title,
+        "parameters": edition.parameters,
+        "package": book.package_digest,
+        "explorer": Path(__file__).read_text(),
+        "traces": digest((book.root / edition.traces).rglob("*")) if edition.traces else None,
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+
+
+def data(study: Study, title: str) -> dict[str, Any]:
+    """A study's test part for the page, ready for JSON.
+
+    `stages` has one entry a model, `chains` one a cascade with the sizes that `cclib.cost` charges its stages
+    for. What was not recorded is None.
+    """
+    stages = check_stages(study.test)
+    columns = (t.column("subject") for t in stages)
+    subject = next((c for c in columns if c is not None), np.repeat("all questions", len(study)))
+    subjects, codes = np.unique(subject.astype(str), return_inverse=True)
+    chains = study.chains()
+    sizes = [cost.stage_sizes([stages[i] for i in members]) for members in chains]
+    return {
+        "title": title,
+        "benchmark": study.benchmark,
+        "n": len(study),
+        "paper": PAPER,
+        "subjects": subjects.tolist(),
+        "subject": encode(codes),
+        "stages": [stage_data(name, t) for name, t in zip(study.models, stages)],
+        "chains": [
+            {"members": members, "sizes": [None if np.isnan(v) else v for v in values]}
+            for members, values in zip(chains, sizes)
+        ],
+    }
+
+
+def stage_data(name: str, trace: Trace) -> dict[str, Any]:
+    """One model's columns, (n,) each, and its price in dollars a million input and output tokens."""
+    probe = cost.probe_cost(trace) if trace.p_ik is not None else None
+    return {
+        "model": name,
+        "p_t": encode(trace.p_t),
+        "p_ik": encode(trace.p_ik),
+        "correct": encode(trace.correct),
+        "prompt_tokens": encode(trace.prompt_tokens),
+        "output_tokens": encode(trace.output_tokens),
+        "probe": encode(probe),  # FLOPs of reading P(IK), in the unit of Eq. 6
+        "price": cost.price_of(trace.model, cost.read_prices()),
+    }
+
+
+def encode(values: np.ndarray | None) -> str | None:
+    """Base64 of the values as little-endian float64; None for what was not recorded."""
+    return None if values is None else base64.b64encode(np.asarray(values, "<f8").tobytes()).decode()
+
+
+def script(name: str, content: dict[str, Any]) -> str:
+    """The script that hands an edition's data to the page."""
+    return (
+        "window.cascadeData = window.cascadeData || {};\n"
+        f"window.cascadeData[{json.dumps(name)}] = {json.dumps(content, allow_nan=False)};\n"
+    )
+
+
+def copy_plotly(folder: Path) -> None:
+    """Put the bundle that the Python package ships into a folder, so that the page asks no other host."""
+    bundle = resources.files("plotly") / "package_data" / "plotly.min.js"
+    with resources.as_file(bundle) as path:
+        there = folder / "plotly.min.js"
+        if not there.exists() or not filecmp.cmp(path, there, shallow=False):
+            shutil.copyfile(path, there)
+
+
+def _refresh(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)

@@ -1,0 +1,95 @@
+"""An edition that replays without its models: everything its chapters read, worked out once and exported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cclib.benchmarks import load_benchmark
+from cclib.book import export
+from cclib.experiments import commercial_api, probe_scans, transfer
+from cclib.experiments.probe_scans import reseeded
+from cclib.experiments.transfer import from_elsewhere
+from cclib.names import expand_family, runs_here, slug
+from cclib.study import Study, export_study, load_study
+from cclib.traces import Trace, read_trace
+
+
+def publish(
+    models: str | Sequence[str],
+    folder: str | Path,
+    benchmark: str = "atlas",
+    data_dir: str | Path | None = None,
+    limit: int | None = None,
+    layer: int | None = None,
+    seed: int = 0,
+    pt: float = 0.9,
+    pik: float = 0.5,
+    traces_dir: str | Path = "traces",
+    device: str | None = None,
+    elsewhere: int | None = None,
+) -> Path:
+    """Export a study with all that its chapters show: no question texts, no hidden states.
+
+    What is not in `traces_dir` yet is recorded first. The last model gets a probe too, so that a cascade
+    can go on after it; beside MMLU, the figures with GPT-4's recorded answers go along.
+
+    Args:
+        folder: where the export is written; `traces` of an edition's file names it.
+        pt, pik: thresholds of the figures with GPT-4.
+        elsewhere: this many questions of the benchmark that the probes are taken to, and open ones.
+    """
+    study = load_study(models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True)
+    questions = load_benchmark(benchmark, data_dir)
+    given = {"limit": elsewhere, "traces_dir": traces_dir, "device": device}
+    recorded = [read_trace(Path(traces_dir) / slug(n)) for n in expand_family(models) if runs_here(n)]
+    known = {q.id for q in questions}
+    whole = [t.select(q for q in t.question_id if q in known) for t in recorded]
+    folder = export.export_robustness(
+        study,
+        folder,
+        transfer.or_none(transfer.transfer, study, models, **given),
+        probe_scans.by_layer(study, models, traces_dir, device, questions),
+        probe_scans.by_size(study, models, traces_dir, questions),
+        whole,
+    )
+    if opened := transfer.or_none(transfer.open_study, study, models, **given):
+        export_study(opened, folder / "open")
+    served = commercial_api.with_gpt4(study, pt, pik, data_dir, traces_dir)
+    if served is not None:
+        commercial_api.write_figures(served, folder / "gpt-4.csv", pt, pik)
+    return folder
+
+
+def export_robustness(
+    study: Study,
+    folder: str | Path,
+    transferred: Study | None = None,
+    layers: dict | None = None,
+    sizes: dict | None = None,
+    whole: Sequence[Trace] = (),
+) -> Path:
+    """Export a study with its probes of other seeds and of other questions, its traces on those, its scans.
+
+    Args:
+        whole: traces of all that was recorded of some models; see `export_study`.
+    """
+    tests = list(study.test)
+    for s, other in enumerate(reseeded(study)[1:], 1):
+        for i, trace in enumerate(other.test):
+            if trace.p_ik is not None:
+                tests[i] = tests[i].with_column(f"p_ik_seed_{s}", trace.p_ik)
+    if transferred is not None:
+        for i, trace in enumerate(from_elsewhere(study, transferred).test):
+            if trace.p_ik is not None:
+                tests[i] = tests[i].with_column(f"p_ik_from_{transferred.benchmark}", trace.p_ik)
+    folder = export_study(replace(study, test=tests), folder, whole)
+    if transferred is not None:
+        export_study(transferred, folder / f"on-{transferred.benchmark}")
+    about = json.dumps({"benchmark": study.benchmark, "seed": study.seed})
+    for file, scanned in (("layers.csv", layers), ("sizes.csv", sizes)):
+        for name, table in (scanned or {}).items():
+            (folder / name / file).write_text(f"# {about}\n{table.to_csv()}")
+    return folder

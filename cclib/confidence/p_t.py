@@ -1,0 +1,132 @@
+"""Open questions: an answer in words, first-token confidence, and judging it (Appendix F).
+
+P(T) of an open question is the probability that the answer starts with the word "Answer", as the prompt
+demands. A model that would rather decline, or wander, gives that word less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from cclib.confidence.forward import check_layer, encode_questions, read_packs
+from cclib.confidence.generation import generate
+from cclib.models.local import LanguageModel
+from cclib.questions import ABSTAINED, RIGHT, Judge, Question, string_match
+
+BATCH = 64  # open questions answered at a time
+
+
+def answer_open_questions(
+    model: LanguageModel,
+    questions: Sequence[Question],
+    layer: int | None = None,
+    judge: Judge = string_match,
+    known: Container[str] = (),
+) -> Iterator[list[dict[str, Any]]]:
+    """Answer open questions by greedy decoding; rows of a trace, batch by batch.
+
+    The prompt is read once for the confidence and the hidden state, and once more to generate. Batches
+    are the same whatever is `known` (ids answered before, which get no row).
+
+    Raises:
+        ValueError: a question has no accepted answers to judge by.
+    """
+    from cclib.confidence.forward import check_layer, encode_questions, read_packs
+
+    bare = next((q.id for q in questions if not q.accepted), None)
+    if bare is not None:
+        raise ValueError(f"question {bare} is open but has no accepted answers, so it cannot be judged")
+    encoded = encode_questions(model, questions)
+    first = answer_token(model, questions[0].prompt)
+    order = sorted(range(len(questions)), key=lambda i: len(encoded[i]))
+    for start in range(0, len(order), BATCH):
+        batch = order[start : start + BATCH]
+        if all(questions[i].id in known for i in batch):
+            continue
+        prompts = [encoded[i] for i in batch]
+        rows: dict[int, dict[str, Any]] = {}
+        for reading in read_packs(model, prompts, check_layer(layer, model.n_layers)):
+            probs = np.exp(reading.log_probs.astype(float))  # (m, v)
+            for row, j in enumerate(reading.index):
+                rows[j] = {
+                    "p_t": float(probs[row, first]),
+                    "first_token_prob": float(probs[row].max()),
+                    "hidden": reading.hidden[row],
+                    "seconds": reading.seconds / len(reading.index),
+                }
+        responses, seconds = generate(model, prompts)
+        for j, (response, n_tokens) in enumerate(responses):
+            question = questions[batch[j]]
+            verdict = judge(question, response)
+            rows[j] |= {
+                "question_id": question.id,
+                "subject": question.subject,
+                "correct": verdict == RIGHT,
+                "abstained": verdict == ABSTAINED,
+                "response": response,
+                "prompt_tokens": len(prompts[j]),
+                "output_tokens": n_tokens,
+                "seconds": rows[j]["seconds"] + seconds / len(batch),
+            }
+        yield [rows[j] for j in range(len(batch)) if rows[j]["question_id"] not in known]
+
+
+def answer_token(model: LanguageModel, prompt: str) -> int:
+    """The token that "Answer:" starts with after the prompt; its first piece where it is several."""
+    stem, whole = model.encode(prompt), model.encode(prompt + "Answer:")
+    if whole[: len(stem)] != stem or len(whole) == len(stem):
+        raise ValueError(
+            f"{model.name}: this tokenizer joins the prompt's end with the word after it, so the probability "
+            'of "Answer" cannot be read; end the prompt with a line break'
+        )
+    return whole[len(stem)]
+
+
+def answer_questions(
+    model: LanguageModel,
+    questions: Sequence[Question],
+    layer: int | None = None,
+    hidden: bool = True,
+    budget: int | None = None,
+    known: Container[str] = (),
+) -> Iterator[list[dict[str, Any]]]:
+    """Answer multiple-choice questions, one forward pass each; rows of a trace, pack by pack.
+
+    P(T) is Eq. 1: the probability, over the whole vocabulary, of the most likely option's letter.
+
+    Args:
+        known: ids of questions that were answered before; they get no row.
+    """
+    letters = {
+        c: model.option_tokens(prompt, c)
+        for c, prompt in {len(q.choices): q.prompt for q in questions}.items()
+    }
+    at = check_layer(layer, model.n_layers) if hidden else None
+    skip = {i for i, q in enumerate(questions) if q.id in known}
+    for reading in read_packs(model, encode_questions(model, questions), at, budget, skip):
+        share = reading.seconds / sum(reading.prompt_tokens)
+        rows = []
+        for row, i in enumerate(reading.index):
+            question = questions[i]
+            probs = np.exp(reading.log_probs[row, letters[len(question.choices)]].astype(float))  # (c,)
+            prediction = int(probs.argmax())
+            rows.append(
+                {
+                    "question_id": question.id,
+                    "subject": question.subject,
+                    "answer": question.answer,
+                    "prediction": prediction,
+                    "correct": prediction == question.answer,
+                    "p_t": float(probs[prediction]),
+                    "option_probs": probs.tolist(),
+                    "first_token_prob": float(np.exp(reading.log_probs[row].max())),
+                    "hidden": None if reading.hidden is None else reading.hidden[row],
+                    "prompt_tokens": reading.prompt_tokens[row],
+                    "output_tokens": 1,
+                    "seconds": share * reading.prompt_tokens[row],
+                }
+            )
+        yield rows

@@ -1,0 +1,267 @@
+"""Sentences that an edition's numbers make: what the prose says is computed here, not typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cclib import cost, stats
+from cclib.cascades import Cascade
+from cclib.experiments.sensitivity import WAYS
+from cclib.names import verbatim
+from cclib.study import Study, chains_of
+
+
+def verdicts(results: Mapping[str, Cascade]) -> str:
+    """One line a chain: accuracy against its last model, and compute by both accountings (Markdown)."""
+    lines = []
+    for name, result in chains_of(results).items():
+        moved, low, high = _points(result)
+        kept = (
+            "loses accuracy"
+            if high < 0
+            else "gains accuracy"
+            if low > 0
+            else "keeps its last model's accuracy"
+        )
+        lines.append(
+            f"- **{name}** {kept}: {result.accuracy:.1%}, {moved:+.2f} "
+            f"points (95 % interval {low:+.2f} to {high:+.2f}). {_saving(result)}"
+        )
+    return "\n".join(lines) or "- One model makes no chain: name two or more in `models`."
+
+
+def at_a_glance(study: Study, results: Mapping[str, Cascade]) -> str:
+    """The chains in one small table, for a front page, and a warning about models near chance (Markdown)."""
+    lines = [
+        "| chain | accuracy | against its last model, points (95 %) "
+        "| compute saved, paper's count | every pass |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    for name, result in chains_of(results).items():
+        moved, low, high = _points(result)
+        saved = (cost.reduced(result, accounting) for accounting in cost.ACCOUNTINGS)
+        cells = [
+            name,
+            f"{result.accuracy:.1%}",
+            f"{moved:+.2f} ({low:+.2f} to {high:+.2f})",
+            *("not known" if np.isnan(share) else f"{share:.1%}" for share in saved),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *near_chance(study)])
+
+
+def near_chance(study: Study) -> list[str]:
+    """A line for every model whose accuracy may be that of guessing among options (Markdown)."""
+    if study.test[0].column("response") is not None:
+        return []  # open questions: there is nothing to guess among
+    probs = study.test[0].option_probs
+    guess = 0.25 if probs is None else float((1 / np.isfinite(probs).sum(axis=1)).mean())
+    return [
+        f"- **{name} is near chance**: {trace.correct.mean():.1%} where guessing gives {guess:.0%}. "
+        "A stage that knows little has little to keep."
+        for name, trace in zip(study.models, study.test)
+        if stats.accuracy_interval(trace.correct)[0] < guess + 0.05
+    ]
+
+
+def _points(result: Cascade) -> tuple[float, float, float]:
+    """Accuracy above the last model's, and the ends of its 95 % interval, in points."""
+    last = result.stages[-1].correct
+    low, high = stats.paired_difference_interval(result.correct, last)
+    return 100 * (result.accuracy - last.mean()), 100 * low, 100 * high
+
+
+def _saving(result: Cascade) -> str:
+    paid, made = cost.reduced(result), cost.reduced(result, "every-pass")
+    if np.isnan(paid):
+        return "Its compute is not known: " + "; ".join(cost.compute(result).missing) + "."
+    return f"Compute {_moves(paid)} as the paper counts, and {_moves(made)} when every pass made is counted."
+
+
+def _moves(saved: float) -> str:
+    return f"falls by {saved:.1%}" if saved >= 0 else f"*rises* by {-saved:.1%}"
+
+
+def cautions(study: Study, results: Mapping[str, Cascade]) -> str:
+    """What a reader must know before believing the tables (Markdown)."""
+    found = [*(f"- {verbatim(note)}" for note in study.notes), *near_chance(study)]
+    for name, result in chains_of(results).items():
+        if result.stage_counts[0] == 0:
+            found.append(
+                f"- In **{name}** the first stage keeps nothing: no question passes its thresholds. "
+                "The cascade answers as the stages after it do, and pays for its passes on top."
+            )
+    if not found:
+        found = ["- No model is near chance and no stage is idle: only the intervals limit these figures."]
+    return "\n".join(found)
+
+
+def savings_in_words(bought: pd.DataFrame) -> str:
+    """A line a chain of `commercial`: tokens saved, accuracy moved (Markdown)."""
+    chains = bought.dropna(subset=["PD (points)"]) if "PD (points)" in bought else bought.iloc[:0]
+    return "\n".join(
+        f"- **{name}** saves {row['reduced tokens of the last stage']:.1%} of the last stage's tokens and "
+        f"moves accuracy by {row['PD (points)']:+.2f} points."
+        for name, row in chains.iterrows()
+    )
+
+
+SAME = "cannot be told apart from"
+
+
+LITTLE = 0.6  # an AUROC below which a score is of little use
+
+
+def confidence(table: pd.DataFrame) -> str:
+    """Markdown: what the ranking of `estimators.ranking` says, and what to use.
+
+    An estimator is better or worse than P(T) where the 95 % interval of the difference leaves out zero; with
+    many estimators, one in twenty would by luck.
+    """
+    found = table.dropna(subset=["AUROC"])
+    if "P(T)" not in found.index:
+        return f"**{found.index[0]}** ranks first with an AUROC of {found['AUROC'].iloc[0]:.3f}."
+    low, high = (found["AUROC above P(T), interval"].str[i] for i in (0, 1))
+    better, worse = found[low > 0], found[high < 0]
+    chance = found[(found["AUROC interval"].str[0] <= 0.5) & (found["AUROC interval"].str[1] >= 0.5)]
+    below = found[found["AUROC interval"].str[1] < 0.5]
+    same = found.drop([*better.index, *worse.index, "P(T)"])
+    own = found.loc["P(T)", "AUROC"]
+    lines = []
+    if len(better):
+        best = better.iloc[0]
+        lines.append(
+            f"**Use {better.index[0]}**: its AUROC of {best['AUROC']:.3f} is above P(T)'s {own:.3f} beyond "
+            f"what chance explains, and it costs {best['extra cost']:.1%} of a pass more."
+        )
+    else:
+        lines.append(
+            f"**Use P(T)**: with an AUROC of {own:.3f} and no cost of its own, no estimator here is better "
+            "beyond what chance explains."
+        )
+    if found["AUROC"].iloc[0] < LITTLE:
+        lines.append(
+            f"Even the first, {found.index[0]}, tells little: an AUROC of {found['AUROC'].iloc[0]:.3f} is "
+            "close to the one half of chance."
+        )
+    if len(same):
+        lines.append(f"{_names(same)} {SAME} P(T) on these questions.")
+    if len(worse):
+        dearest = worse["extra cost"].max()
+        lines.append(
+            f"Worse than P(T): {_names(worse)}"
+            + (f"; the dearest of them costs {dearest:.0%} of a pass on top." if dearest else ".")
+        )
+    if len(chance):
+        lines.append(f"At chance (the interval of the AUROC holds one half): {_names(chance)}.")
+    if len(below):
+        lines.append(f"Below chance, so that they mislead: {_names(below)}.")
+    absent = table[table["AUROC"].isna()]
+    if len(absent):
+        lines.append(f"Not available in this edition: {', '.join(absent.index)}.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _names(table: pd.DataFrame) -> str:
+    return ", ".join(f"{name} ({value:.3f})" for name, value in table["AUROC"].items())
+
+
+def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, points: float) -> str:
+    """Markdown: what the ranking of `routing_tables.ranking` says, and what to use.
+
+    Args:
+        tuned: of `routing_tables.tuned`; None where nothing could be tuned.
+        mixing: AIQ of sending questions at random, which needs no method.
+        points: that the thresholds were tuned to lose at most.
+    """
+    found = table.dropna(subset=["AIQ, every pass"])
+    if not len(found):
+        first = table.dropna(subset=["APGR"]).iloc[0]
+        return (
+            f"- The models' sizes are not known here, so no cost can be charged. By APGR alone {first.name} "
+            f"comes first ({first['APGR']:.3f}; sending at random has one half)."
+        )
+    lines = []
+    best, first = found.index[0], found.iloc[0]
+    if first["AIQ above random, interval"][0] <= 0:
+        lines.append(
+            "**Use one model, or mix the two at random**: with every pass charged, nothing here lies above "
+            f"the line between them (AIQ {mixing:.1%}) beyond what chance explains."
+        )
+    else:
+        lines.append(
+            f"**Use {best}** where every pass is paid for: AIQ {first['AIQ, every pass']:.1%}, against "
+            f"{mixing:.1%} for mixing at random; it decides {first['decides']}."
+        )
+        level = found[found["AIQ above the first, interval"].str[1] >= 0]
+        if len(level) > 1:
+            cheapest = level["cost of deciding"].idxmin()
+            needs, price = level.loc[cheapest, ["needs", "cost of deciding"]]
+            rest = "; ".join(name for name in level.index if name != best)
+            lines.append(
+                f"These {SAME} it on these questions: {rest}. Cheapest to decide with is {cheapest}, which "
+                f"needs {needs}; it costs {price:.2%} of the large model's pass."
+            )
+    ordered = found.sort_values("AIQ, paper", ascending=False)
+    if ordered.index[0] != best:
+        lines.append(
+            f"By the paper's accounting {ordered.index[0]} comes first instead "
+            f"({ordered['AIQ, paper'].iloc[0]:.1%}): what a decision costs changes the ranking."
+        )
+    if "P(T)" in found.index:
+        low, high = (found["AIQ above P(T), interval"].str[i] for i in (0, 1))
+        lines.append(
+            f"Of {len(found) - 1} other methods {int((low > 0).sum())} are above the cascade on P(T) beyond "
+            f"what chance explains, {int((high < 0).sum())} below; for the rest it cannot be said."
+        )
+    for kind in found["decides"].unique():
+        top = found[found["decides"] == kind]
+        lines.append(
+            f"Best of those that decide {kind}: {top.index[0]} (AIQ {top['AIQ, every pass'].iloc[0]:.1%}, "
+            f"APGR {top['APGR'].iloc[0]:.3f})."
+        )
+    if tuned is not None and len(tuned):
+        chosen = tuned.iloc[0]
+        missed = int((tuned["difference (points)"] < -points).sum())
+        lines.append(
+            f"Tuned to lose at most {points:g} point, the method that saves most on the validation part is "
+            f"{tuned.index[0]}. On the test part it saves {chosen['reduced compute, every pass']:.1%}, every "
+            f"pass charged, and moves accuracy by {chosen['difference (points)']:+.2f} points. Of the "
+            f"{len(tuned)} methods {missed} lose more than the target there: a threshold that holds on one "
+            "part may well miss on the next."
+        )
+    absent = table[table["AIQ, every pass"].isna()]
+    if len(absent):
+        lines.append(
+            f"Not available in this edition: {len(absent)} methods, each named above with the reason."
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def promise(held: pd.DataFrame, max_drop: float, delta: float) -> str:
+    """Markdown: whether the promise held and what it cost, from `resampling.kept` of each chain."""
+    made, bold, known = (held.xs(way, level="choice") for way in (*WAYS, "knowing the truth"))
+    lose, saved = "share broken", "reduced compute"
+    broken = int((made[f"{lose}, interval"].str[0] > delta).sum())
+    holds = f"does not hold for {broken} of {len(made)} chains" if broken else "holds"
+    points = f"{100 * max_drop:g} point" + ("" if max_drop == 0.01 else "s")
+    lines = [
+        f"The promise {holds}: thresholds that carry it truly lose more than {points} in at most "
+        f"{made[lose].max():.1%} of the draws, where {delta:.0%} were allowed. Those not corrected do in up "
+        f"to {bold[lose].max():.1%}."
+    ]
+    for name, row in made.iterrows():
+        best, risky = (of.loc[name, saved] for of in (known, bold))
+        if best <= 0:
+            lines.append(f"{name}: nothing saves compute at that loss, so **use the last model alone**.")
+            continue
+        none = 1 - row["share found"]
+        lines.append(
+            f"{name}: the promise saves {row[saved]:.1%} on average, choosing without it {risky:.1%}, "
+            f"knowing the truth {best:.1%}."
+            + (f" In {none:.1%} of the draws no thresholds qualify." if none else "")
+        )
+    return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,1 @@
+"""The chapters' experiments: what is measured on a study, as plain numeric tables."""

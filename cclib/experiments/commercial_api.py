@@ -1,0 +1,160 @@
+"""A last stage that is known by its answers only: somebody else's record, or one's own from an API."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cclib import cost, stats
+from cclib.cascades import cascade
+from cclib.names import slug
+from cclib.stats import NO_INTERVAL
+from cclib.study import Study
+from cclib.traces import Trace
+
+GPT4 = "gpt-4-1106-preview"
+ROUTELLM = "correct.csv"  # subject, row (0-based in the subject's test file), one boolean column a model
+
+
+def recorded_answers(path: str | Path, model: str) -> Trace:
+    """One model's answers from a table of MMLU's: subject, row, and a boolean column `<model>_correct`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it lacks a column, or holds something else than True and False.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no recorded answers at {path}; give RouteLLM's correct.csv")
+    table = pd.read_csv(path)
+    column = f"{model.replace('-', '_')}_correct"
+    missing = {"subject", "row", column} - set(table.columns)
+    if missing:
+        raise ValueError(f"{path.name}: missing {sorted(missing)}; found {', '.join(table.columns)}")
+    odd = table[column][~table[column].isin([True, False])]
+    if len(odd):  # as words, all would count as true
+        raise ValueError(f"{path.name}: {column} must be True or False, found {odd.iloc[0]!r}")
+    ids = [f"mmlu/{s}/{r}" for s, r in zip(table["subject"], table["row"])]
+    frame = pd.DataFrame({"question_id": ids, "correct": table[column].astype(bool)})
+    return Trace(frame, {"model": model})
+
+
+def write_outside(trace: Trace, path: str | Path) -> Path:
+    """What an API would have told of a trace: ids, whether right, tokens. The form for one's own records."""
+    columns = ("question_id", "correct", "prompt_tokens", "output_tokens")
+    frame = pd.DataFrame({c: trace.column(c) for c in columns if trace.column(c) is not None})
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False)
+    return path
+
+
+def with_last_stage(study: Study, last: Trace, keep: int | None = None) -> Study:
+    """The study with this trace as its last stage, on the questions that both hold.
+
+    Args:
+        keep: how many of the study's models stay before it; default all.
+    """
+    known = set(last.question_id)
+    ids = [q for q in study.test[0].question_id if q in known]
+    if not ids:
+        raise ValueError(
+            f"{last.model} has answered none of this study's {len(study)} test questions: its question_id "
+            f"are like {last.question_id[0]!r}, the study's like {study.test[0].question_id[0]!r}"
+        )
+    n = len(study.models) if keep is None else keep
+    test = [t.select(ids) for t in [*study.test[:n], last]]
+    rest = {k: [*getattr(study, k)[:n], None] for k in ("train", "validation", "probes")}
+    return replace(study, models=[*study.models[:n], slug(last.model)], test=test, questions=None, **rest)
+
+
+def commercial(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 4 for this study: every model, and none, before its last stage; then all of them, where several.
+
+    P(IK) is used where every stage before the last has it. Reduced tokens are output tokens, as in the
+    paper; where the last stage has no tokens on record, all questions count alike.
+    """
+    last = study.test[-1]
+    rows = {
+        study.models[-1]: {
+            "accuracy": stats.accuracy(last.correct),
+            "accuracy interval": stats.accuracy_interval(last.correct),
+            "questions sent": len(study),
+        }
+    }
+    end = len(study.models) - 1
+    before = [(i,) for i in range(end)] + [tuple(range(end))] * (end > 1)
+    for members in before:
+        stages = study.chain(members)
+        if any(trace.p_t is None for trace in stages):
+            continue
+        with_pik = all(trace.p_ik is not None for trace in stages)
+        result = cascade([*stages, last], pt, pik if with_pik else None)
+        drop = stats.performance_drop(float(last.correct.mean()), result.accuracy)
+        low, high = stats.paired_difference_interval(result.correct, last.correct)
+        sent = int(result.stage_counts[-1])
+        rows[study.chain_name((*members, end))] = {
+            "accuracy": result.accuracy,
+            "accuracy interval": stats.accuracy_interval(result.correct),
+            "questions sent": sent,
+            "PD (points)": drop.absolute,
+            "PD (points) interval": (100 * low, 100 * high),
+            "reduced tokens of the last stage": _last_stage_saving(result),
+            "reduced interval": stats.wilson(len(study) - sent, len(study)) if len(study) else NO_INTERVAL,
+            "P(IK) used": "yes" if with_pik else "no",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model or chain")
+
+
+def _last_stage_saving(result) -> float:
+    """Share of the last stage's output tokens that are not bought; of its questions without tokens."""
+    tokens = cost.tokens(result, "paper", "output")
+    if np.isnan(tokens.reference):
+        return 1 - result.stage_counts[-1] / len(result.stage)
+    return float(1 - tokens.stages[-1] / tokens.reference)
+
+
+def with_gpt4(
+    study: Study, pt: float, pik: float | None, data_dir: str | Path | None, traces_dir: str | Path
+) -> pd.DataFrame | None:
+    """`commercial` with GPT-4's recorded answers to MMLU as the last stage; None where it is not to be had.
+
+    The answers are RouteLLM's table beside the folder of MMLU. Without them an export's `gpt-4.csv` holds
+    the figures, at the thresholds that it was made with.
+    """
+    if study.benchmark != "mmlu":
+        return None
+    answers = Path(data_dir or ".").parent / "routellm_mmlu" / ROUTELLM
+    if answers.exists():
+        return commercial(with_last_stage(study, recorded_answers(answers, GPT4)), pt, pik)
+    kept = Path(traces_dir) / "gpt-4.csv"
+    return read_figures(kept) if kept.exists() and _thresholds(kept) == [pt, pik] else None
+
+
+def _thresholds(path: Path) -> list[float | None]:
+    return json.loads(path.read_text().partition("\n")[0].removeprefix("# pt, pik: "))
+
+
+def write_figures(table: pd.DataFrame, path: str | Path, pt: float, pik: float | None) -> Path:
+    """Keep a table of measured figures (not the answers they came from) as CSV; intervals as two columns."""
+    flat = table.copy()
+    for column in [c for c in flat if str(c).endswith("interval")]:
+        pairs = [v if isinstance(v, tuple) else NO_INTERVAL for v in flat[column]]
+        flat[f"{column}: low"], flat[f"{column}: high"] = zip(*pairs)
+        flat = flat.drop(columns=column)
+    Path(path).write_text(f"# pt, pik: {json.dumps([pt, pik])}\n{flat.to_csv()}")
+    return Path(path)
+
+
+def read_figures(path: str | Path) -> pd.DataFrame:
+    """What `write_figures` kept."""
+    flat = pd.read_csv(path, index_col=0, comment="#")
+    for low in [c for c in flat if c.endswith(": low")]:
+        name = low.removesuffix(": low")
+        flat[name] = list(zip(flat[low], flat[f"{name}: high"]))
+        flat = flat.drop(columns=[low, f"{name}: high"])
+    return flat

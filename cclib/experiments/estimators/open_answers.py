@@ -1,0 +1,108 @@
+"""Estimators for answers in words: what the tokens of an answer tell, and what several answers tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cclib.benchmarks import load_benchmark
+from cclib.experiments.estimators import estimate, sampled
+from cclib.experiments.estimators.compare import REPLAYED, CachedRuns
+from cclib.experiments.estimators.estimate import ONE_PASS, Estimate
+from cclib.models.local import LanguageModel
+from cclib.names import expand_family
+from cclib.prompts import NEW_TOKENS
+from cclib.study import Study
+
+# name: source, what it needs, whether it is a probability; the columns of `read_answers`
+FROM_TOKENS = {
+    "mean token probability": ("Chuang et al.", ONE_PASS, True),
+    "sequence probability": ("Kuhn et al.", ONE_PASS, True),
+    "mean token entropy": ("Appendix A", ONE_PASS, False),
+    "self-consistency": ("Wang et al.", f"{sampled.SAMPLES} samples", True),
+    "semantic entropy, counts": ("Kuhn et al.", f"{sampled.SAMPLES} samples", False),
+    "semantic entropy, likelihoods": ("Kuhn et al.", f"{sampled.SAMPLES} samples", False),
+    "semantic entropy, embeddings": ("Kuhn et al.", f"{sampled.SAMPLES} samples, token embeddings", False),
+}
+
+
+def estimate_open(
+    study: Study, models: str | Sequence[str], which: int = 0, traces_dir: str | Path = "traces", device=None
+) -> tuple[list[Estimate], np.ndarray | None]:
+    """Every estimator of Appendix A that has a meaning for open answers, on one model of an open study.
+
+    Returns:
+        The estimates, and the (v,) right and wrong answers to the validation part (None where not recorded).
+    """
+    name = expand_family(models)[which]
+    test, validation = study.test[which], study.validation[which]
+    labels = None if validation is None else validation.correct
+    estimates = [
+        e for e in estimate.from_one_pass(test, validation) if e.name not in ("margin", "predictive entropy")
+    ]
+    if study.questions is None:
+        missing = [Estimate(n, s, needs, missing=REPLAYED) for n, (s, needs, _) in FROM_TOKENS.items()]
+        return estimates + missing, labels
+    by_id = {q.id: q for q in load_benchmark(study.benchmark)}
+    kept = CachedRuns(name, Path(traces_dir) / study.models[which], test, validation, device)
+    prompts = [by_id[i].prompt for t in kept.parts for i in t.question_id]
+    said = [str(r) for t in kept.parts for r in t.column("response")]
+    made_of = [said, sampled.SAMPLES, sampled.TEMPERATURE, sampled.ALIKE]
+    found = kept.frame("answers", made_of, lambda: read_answers(kept.model, prompts, said, study.seed))
+    n = len(test)
+    own = (test.prompt_tokens + test.output_tokens).mean()
+    extra = float(found["sampled tokens"].iloc[:n].mean() / own)
+    for column, (source, needs, is_probability) in FROM_TOKENS.items():
+        values = found[column].to_numpy()
+        cost = extra if needs != ONE_PASS else 0.0
+        estimates.append(
+            Estimate(
+                column,
+                source,
+                needs,
+                values[:n],
+                values[n:] if len(values) > n else None,
+                cost,
+                is_probability=is_probability,
+            )
+        )
+    return estimates, labels
+
+
+def read_answers(
+    model: LanguageModel, prompts: Sequence[str], answers: Sequence[str], seed: int = 0
+) -> pd.DataFrame:
+    """A row a question: the columns of `FROM_TOKENS` (higher is surer), and the tokens that were sampled."""
+    encoded = [model.encode(p) for p in prompts]
+    end = model.tokenizer.eos_token_id or 0
+    given = [model.tokenizer(a, add_special_tokens=False)["input_ids"] or [end] for a in answers]
+    tokens = sampled.score_tokens(model, encoded, given)
+    drawn = sampled.continuations(model, encoded, NEW_TOKENS, sampled.SAMPLES, seed=seed)
+    flat = [(p, s or [end]) for p, several in zip(encoded, drawn) for s in several]
+    weights = sampled.score_tokens(model, *(list(column) for column in zip(*flat)))
+    log_probs = np.array([w.log_probs.sum() for w in weights]).reshape(len(prompts), -1)
+    texts = [[_line(model.tokenizer.decode(s, skip_special_tokens=True)) for s in d] for d in drawn]
+    said = [[_line(a), *several] for a, several in zip(answers, texts)]
+    clusters = np.array([sampled.meanings(s) for s in said])
+    embed = sampled.token_embeddings(model)
+    embedded = np.array([sampled.meanings(s, embed) for s in said])
+    return pd.DataFrame(
+        {
+            "mean token probability": [t.mean_probability for t in tokens],
+            "sequence probability": [t.sequence_probability for t in tokens],
+            "mean token entropy": [-t.mean_entropy for t in tokens],
+            "self-consistency": sampled.agreement(clusters[:, 1:], clusters[:, 0]),
+            "semantic entropy, counts": -sampled.semantic_entropy(clusters[:, 1:]),
+            "semantic entropy, likelihoods": -sampled.semantic_entropy(clusters[:, 1:], log_probs),
+            "semantic entropy, embeddings": -sampled.semantic_entropy(embedded[:, 1:]),
+            "sampled tokens": [sum(map(len, d)) for d in drawn],
+        }
+    )
+
+
+def _line(text: str) -> str:
+    """The first line, without the word that all answers begin with, which would make them all alike."""
+    return text.strip().splitlines()[0].removeprefix("Answer:").strip() if text.strip() else ""

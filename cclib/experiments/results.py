@@ -1,0 +1,222 @@
+"""The book's tables: what an edition measured, with intervals, and the paper's numbers beside it.
+
+Every function returns a plain numeric DataFrame; `show` gives it the book's format. Shares are of one,
+intervals are 95 %.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cclib import cost, stats
+from cclib.cascades import Cascade, cascade
+from cclib.cost import saving_interval
+from cclib.study import EXPORT_FILE, Study
+from cclib.traces import read_trace
+
+
+def accuracy(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Tables 1 and 3: accuracy, performance drop, reduced compute by both accountings, and time.
+
+    All differences are to the chain's own last model. "time" is the change of the summed seconds of
+    all passes made, as recorded, against the last model on every question.
+    """
+    rows = {}
+    for name, result in study.run_chains(pt, pik).items():
+        last = result.stages[-1].correct
+        row: dict[str, object] = {
+            "accuracy": result.accuracy,
+            "accuracy interval": stats.accuracy_interval(result.correct),
+        }
+        if len(result.stages) > 1:
+            drop = stats.performance_drop(float(last.mean()), result.accuracy)
+            low, high = stats.paired_difference_interval(result.correct, last)
+            row |= {
+                "PD (points)": drop.absolute,
+                "PD (points) interval": (100 * low, 100 * high),
+                "PD (relative)": drop.relative,
+                "reduced compute, paper": cost.reduced(result, "paper"),
+                "reduced compute, paper, interval": saving_interval(result, "paper"),
+                "reduced compute, every pass": cost.reduced(result, "every-pass"),
+                "reduced compute, every pass, interval": saving_interval(result, "every-pass"),
+                "time": -cost.seconds(result, "every-pass").reduced,
+            }
+        rows[name] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model or chain")
+
+
+def macro(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 2: macro precision, recall and F1 over the options."""
+    rows = {}
+    for name, result in study.run_chains(pt, pik).items():
+        answer = result.stages[0].column("answer")
+        if result.prediction is None or answer is None:
+            scores = (np.nan, np.nan, np.nan)
+        else:
+            scores = stats.macro(answer, result.prediction)
+        rows[name] = dict(zip(("precision", "recall", "F1"), scores))
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model or chain")
+
+
+def stage_counts(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 8: questions answered by each model, a row a chain; NaN where a model is not in it."""
+    rows = {
+        name: dict(zip((t.model for t in result.stages), result.stage_counts))
+        for name, result in study.run_chains(pt, pik).items()
+        if len(result.stages) > 1
+    }
+    names = {t.model: m for t, m in zip(study.test, study.models)}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename(columns=names)
+    return table.reindex(columns=[m for m in study.models if m in table]).rename_axis("chain")
+
+
+def significance(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 9: each chain against its last model on the same questions, by McNemar's test."""
+    rows = {}
+    for name, result in study.run_chains(pt, pik).items():
+        if len(result.stages) > 1:
+            test = stats.mcnemar(result.correct, result.stages[-1].correct)
+            rows[f"{name} vs. {study.models[_place(study, result.stages[-1])]}"] = {
+                "only chain right": test.b,
+                "only last right": test.c,
+                "chi-squared": test.chi2,
+                "p": test.p,
+                "test": test.test,
+            }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("comparison")
+
+
+def _place(study: Study, trace: object) -> int:
+    return next(i for i, t in enumerate(study.test) if t.model == trace.model)
+
+
+def confidence(study: Study) -> pd.DataFrame:
+    """How well P(T) and P(IK) tell right answers from wrong ones, a row a model and confidence."""
+    rows = {}
+    for name, trace in zip(study.models, study.test):
+        for kind, score in (("P(T)", trace.p_t), ("P(IK)", trace.p_ik)):
+            if score is not None:
+                rows[f"{name}: {kind}"] = {
+                    "AUROC": stats.auroc(trace.correct, score),
+                    "AUROC interval": stats.bootstrap(stats.auroc, trace.correct, score, n=400),
+                    "Brier": stats.brier(trace.correct, score),
+                    "ECE": stats.ece(trace.correct, score),
+                }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("confidence")
+
+
+def on_record(study: Study, traces_dir: str | Path) -> pd.DataFrame:
+    """Accuracy on the test part and on all questions that an export holds of a model; empty where no more."""
+    rows = {}
+    exported = (Path(traces_dir) / EXPORT_FILE).exists()
+    for name, test in zip(study.models, study.test if exported else ()):
+        whole = read_trace(Path(traces_dir) / name)
+        if len(whole) == len(test):
+            continue
+        for part, right in (("test part", test.correct), ("all on record", whole.correct)):
+            rows[f"{name}, {part}"] = {
+                "questions": len(right),
+                "accuracy": stats.accuracy(right),
+                "accuracy interval": stats.accuracy_interval(right),
+            }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def kept_by_stage(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """What each stage would keep of all questions, and how much of that is right."""
+    rows = {}
+    for name, trace in zip(study.models[:-1], study.test[:-1]):
+        if trace.p_t is None:
+            continue
+        usable = pik if trace.p_ik is not None else None
+        keep = cascade([trace, study.test[-1]], pt, usable).stage == 0
+        rows[name] = {
+            "questions kept_by_stage": int(keep.sum()),
+            "share kept_by_stage": float(keep.mean()),
+            "accuracy where kept_by_stage": stats.accuracy(trace.correct[keep]),
+            "accuracy interval": stats.accuracy_interval(trace.correct[keep])
+            if keep.any()
+            else stats.NO_INTERVAL,
+            "accuracy where passed on": stats.accuracy(trace.correct[~keep]),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def walk(study: Study, index: int, pt: float, pik: float | None) -> pd.DataFrame:
+    """The stages that the study's question number `index` goes through, as `live.Walk.table` shows them."""
+    question = study.questions[index] if study.questions else None
+    result = cascade(study.test, pt, study.threshold(pik))
+    rows = []
+    for i, trace in enumerate(study.test[: result.stage[index] + 1]):
+        prediction = trace.column("prediction")
+        named = prediction is not None and prediction[index] >= 0  # a reply may name no option
+        said = "ABCDEFGHIJ"[prediction[index]] if named else "–"
+        if question is not None and named:
+            said = f"{said}. {question.choices[prediction[index]]}"
+        low = [
+            name
+            for name, score, at in (("P(IK)", trace.p_ik, study.threshold(pik)), ("P(T)", trace.p_t, pt))
+            if score is not None and at is not None and score[index] < at
+        ]
+        last = i == len(study.test) - 1
+        passed = i < result.stage[index]
+        row = {"model": study.models[i]}
+        row |= {
+            name: np.nan if score is None else float(score[index])
+            for name, score in (("P(IK)", trace.p_ik), ("P(T)", trace.p_t))
+        }
+        row["would answer"] = said
+        row["decision"] = (
+            f"escalate: {' and '.join(low)} too low"
+            if passed
+            else f"answer ({'right' if trace.correct[index] else 'wrong'})"
+            + (": the last stage always does" if last else ": confident enough")
+        )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def fates(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Right, false and declined responses of every model and chain, with intervals (Table 11)."""
+    rows = {}
+    for name, result in study.run_chains(pt, pik).items():
+        declined = np.choose(result.stage, [t.column("abstained").astype(bool) for t in result.stages])
+        false = ~result.correct & ~declined
+        rows[name] = {
+            "accuracy": stats.accuracy(result.correct),
+            "accuracy interval": stats.accuracy_interval(result.correct),
+            "share false (hallucination rate)": stats.accuracy(false),
+            "share false, interval": stats.accuracy_interval(false),
+            "share declined": stats.accuracy(declined),
+            "share answered by the last stage": result.stage_counts[-1] / len(study),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model or chain")
+
+
+GRID = np.linspace(0, 1, 101)
+
+
+def against_last_model(result: Cascade) -> dict[str, object]:
+    """The three numbers that the paper's ablations show, with intervals and by both accountings."""
+    last = result.stages[-1].correct
+    drop = stats.performance_drop(float(last.mean()), result.accuracy)
+    low, high = stats.paired_difference_interval(result.correct, last)
+    return {
+        "accuracy": result.accuracy,
+        "PD (points)": drop.absolute,
+        "PD (points) interval": (100 * low, 100 * high),
+        "PD (relative)": drop.relative,
+        "reduced compute, paper": cost.reduced(result),
+        "reduced compute, paper, interval": saving_interval(result, "paper"),
+        "reduced compute, every pass": cost.reduced(result, "every-pass"),
+    }
+
+
+def to_frame(rows: dict, names: list[str]) -> pd.DataFrame:
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    if len(names) > 1:
+        frame.index = pd.MultiIndex.from_tuples(list(rows), names=names)
+    return frame.rename_axis(names if len(names) > 1 else names[0])

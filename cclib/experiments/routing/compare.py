@@ -1,0 +1,185 @@
+"""Every router and every cascade of Appendix A on one pair of models, on the same questions.
+
+The pair is a study's smallest and largest model. Routers learn from the training part, thresholds are chosen
+on the validation part, and both need the large model's answers there: `compare` records them, or finds them
+in an export that has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from cclib import cost
+from cclib.benchmarks import load_benchmark
+from cclib.experiments.estimators import estimate_all, record
+from cclib.experiments.routing import frontier, routers
+from cclib.experiments.routing.frontier import Method, Setting
+from cclib.names import expand_family, runs_here
+from cclib.study import Study
+from cclib.traces import Trace
+
+NO_TEXTS = "the questions' texts are not at hand in a replayed edition"
+NO_LARGE = "the large model's answers to the training questions are not recorded here"
+LEARNED = "labelled training questions"
+
+# name: source, function; each is tried on both kinds of features
+LEARNERS: dict[str, tuple[str, Callable]] = {
+    "linear": ("RouterBench", routers.linear),
+    "nearest neighbours": ("RouterBench", routers.nearest_neighbours),
+    "quality gap": ("Hybrid-LLM", routers.quality_gap),
+    "similarity-weighted": ("RouteLLM", routers.similarity_weighted),
+    "matrix factorisation": ("RouteLLM", routers.matrix_factorisation),
+    "Elo of neighbours": ("Eagle", routers.eagle),
+}
+LOOKS_UP = {"nearest neighbours", "similarity-weighted", "Elo of neighbours"}  # compare with all of training
+STRENGTH = {"words": 1.0, "hidden state": 0.01}  # of linear models; dense features need more restraint
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods on one pair, and what they are judged and tuned on."""
+
+    names: tuple[str, str]  # small, large
+    test: Setting
+    validation: Setting | None
+    methods: list[Method]
+
+
+def compare(
+    study: Study,
+    models: str | Sequence[str],
+    data_dir: str | Path | None = None,
+    traces_dir: str | Path = "traces",
+    device: str | None = None,
+) -> Comparison:
+    """Score the test and validation questions with everything that this edition can run.
+
+    Args:
+        models: as given to `load_study`.
+
+    Raises:
+        ValueError: the study has one model only.
+    """
+    if len(study.models) < 2:
+        raise ValueError(f"routing needs two models or more, found {study.models}")
+    name = expand_family(models)[-1]
+    small, large = study.test[0], study.test[-1]
+    sizes = cost.stage_sizes([small, large])
+    ratio = float(sizes[0] / sizes[1])
+    estimates, _ = estimate_all(study, models, 0, data_dir, traces_dir, device)
+    methods = [frontier.from_estimate(e, ratio) for e in estimates]
+    live = study.questions is not None and runs_here(name)
+    test = Setting(small.correct, large.correct, ratio)
+    if live and study.train[0] is not None:
+        train_large, valid_large = (
+            record(study, name, part, data_dir, traces_dir, device) for part in ("train", "validation")
+        )
+        methods += learned(study, train_large, data_dir)
+    else:  # on record where the last model has a probe
+        train_large, valid_large = study.train[-1], study.validation[-1]
+        methods += _replayed(study, train_large)
+    validation = None
+    if study.validation[0] is not None and valid_large is not None:
+        validation = Setting(study.validation[0].correct, valid_large.correct, ratio)
+    return Comparison((study.models[0], study.models[-1]), test, validation, methods)
+
+
+def learned(study: Study, train_large: Trace, data_dir: str | Path | None = None) -> list[Method]:
+    """Every router that learns from a study's training part, and the large model's answers to it."""
+    by_id = {q.id: q for q in load_benchmark(study.benchmark, data_dir)}
+    parts: list[Trace] = [study.train[0], study.validation[0], study.test[0]]
+    asked = [[by_id[i] for i in t.question_id] for t in parts]
+    read = [routers.texts(qs) for qs in asked]
+    small, large = parts[0].correct, train_large.correct
+    flops = cost.stage_cost(study.test[-1], per_token=True).mean()  # of the large model's pass
+    n = len(parts[2])
+    features: dict[str, tuple[list, float]] = {"words": (routers.words(*read), 0.0)}
+    if all(t.hidden is not None for t in parts):
+        depth = (parts[0].hidden_layer or 1) / (parts[0].n_layers or 1)
+        features["hidden state"] = (routers.standardised(*(t.hidden for t in parts)), depth)
+    methods = []
+    for kind, (x, depth) in features.items():
+        new = sparse.vstack(x[2:0:-1]).tocsr() if sparse.issparse(x[0]) else np.concatenate(x[2:0:-1])
+        width = new.nnz / new.shape[0] if sparse.issparse(new) else new.shape[1]
+        for name, (source, function) in LEARNERS.items():
+            options = {"strength": STRENGTH[kind]} if name in ("linear", "quality gap") else {}
+            score = function(x[0], small, large, new, **options)
+            work = 2 * width * (len(small) if name in LOOKS_UP else 2)
+            needs = f"{kind} of the question; {LEARNED}"
+            methods.append(
+                Method(f"{name}, {kind}", source, needs, score[:n], score[n:], depth, float(work / flops))
+            )
+    if "hidden state" in features and all(t.option_probs is not None for t in parts):
+        x = [
+            np.hstack([f, routers.options(t.option_probs)])
+            for f, t in zip(features["hidden state"][0], parts)
+        ]
+        gap = [routers.linear(x[0], small, large, part, STRENGTH["hidden state"]) for part in x[2:0:-1]]
+        needs = f"hidden state and option probabilities; {LEARNED}"
+        methods.append(Method("linear, hidden state and options", "combination", needs, *gap, depth=1.0))
+    skill = [t.column("subject") for t in parts]
+    gaps = [routers.profile(skill[0], small, large, s) for s in (skill[2], skill[1])]
+    methods.append(Method("benchmark profile", "Shnitzer et al.", f"the subject; {LEARNED}", *gaps))
+    said = [
+        [(text, q.choices[a]) for text, q, a in zip(part, qs, t.column("prediction"))]
+        for part, qs, t in zip(read, asked, parts)
+    ]
+    x = routers.words_with_answer(*said)
+    wrong = [1 - routers.probability_right(x[0], small, part) for part in x[2:0:-1]]
+    needs = f"words of question and answer; {LEARNED}"
+    return [*methods, Method("scorer of question and answer", "FrugalGPT", needs, *wrong, depth=1.0)]
+
+
+def _replayed(study: Study, train_large: Trace | None) -> list[Method]:
+    """What can be run where texts, hidden states or the large model's training answers are not at hand."""
+    train, validation, test = study.train[0], study.validation[0], study.test[0]
+    no_large = [NO_LARGE] if train_large is None else []
+    absent = {
+        "words": [] if study.questions else [NO_TEXTS],
+        "hidden state": [] if test.hidden is not None else ["no hidden states are recorded here"],
+    }
+    methods = [
+        Method(
+            f"{name}, {kind}",
+            source,
+            f"{kind} of the question; {LEARNED}",
+            missing="; ".join([*why, *no_large]),
+        )
+        for kind, why in absent.items()
+        for name, (source, _) in LEARNERS.items()
+    ]
+    profile = partial(Method, "benchmark profile", "Shnitzer et al.", f"the subject; {LEARNED}")
+    scorer = partial(Method, "scorer of question and answer", "FrugalGPT", f"subject and answer; {LEARNED}")
+    if train is None:
+        return [*methods, profile(missing=NO_LARGE), scorer(missing="no training answers are recorded here")]
+    large = None if train_large is None else train_large.correct
+    parts = [part for part in (test, validation) if part is not None]
+    gaps = [
+        routers.profile(train.column("subject"), train.correct, large, part.column("subject"))
+        for part in parts
+    ]
+    methods.append(profile(*gaps))
+    if train.option_probs is None:
+        return [*methods, scorer(missing=NO_TEXTS)]
+    x = [_subject_and_answer(t, train) for t in (train, *parts)]
+    wrong = [1 - routers.probability_right(x[0], train.correct, part, 0.1) for part in x[1:]]
+    return [*methods, scorer(*wrong, depth=1.0)]
+
+
+def _subject_and_answer(trace: Trace, train: Trace) -> np.ndarray:
+    """(n, s + c + c) subject and chosen letter as ones, and the log-probabilities of the options, sorted."""
+    subjects = np.unique(train.column("subject"))
+    letters = np.arange(train.option_probs.shape[1])
+    return np.hstack(
+        [
+            trace.column("subject")[:, None] == subjects,
+            trace.column("prediction")[:, None] == letters,
+            routers.options(trace.option_probs),
+        ]
+    ).astype(float)

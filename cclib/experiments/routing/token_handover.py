@@ -1,0 +1,161 @@
+"""U-HLM (Oh et al.): the small model drafts an answer token by token, the large one checks unsure tokens.
+
+A drafted token's uncertainty is the share of samples, drawn at perturbed temperatures, that differ from it;
+here in expectation, so nothing is drawn. Where it is above a threshold, the large model reads what stands
+so far and puts its own most likely token in place of another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cclib import cost, stats
+from cclib.models.load import load_model
+from cclib.models.local import LanguageModel
+from cclib.names import expand_family, runs_here
+from cclib.questions import ABSTAINED, RIGHT, string_match
+from cclib.study import Study
+
+TEMPERATURES = np.linspace(0.2, 2.0, 10)
+NEW_TOKENS, BATCH = 24, 64
+THRESHOLDS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+EVERY_TOKEN = -1.0
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """What came of n questions, and of the t tokens of all their answers."""
+
+    responses: list[str]  # n
+    uncertainty: np.ndarray  # (t,) of each drafted token
+    checked: np.ndarray  # (t,) bool: the large model was asked
+    replaced: np.ndarray  # (t,) bool: and said another token
+    small_tokens: np.ndarray  # (n,) that the small model read or wrote
+    large_tokens: np.ndarray  # (n,) that the large model read or wrote; 0 where it was never asked
+
+
+def uncertainty(logits: np.ndarray) -> np.ndarray:
+    """(n,) chance that a token drawn at a perturbed temperature is not the most likely one; logits (n, v)."""
+    top = logits.max(1, keepdims=True)
+    agree = [1 / np.exp((logits - top) / t).sum(1) for t in TEMPERATURES]
+    return 1 - np.mean(agree, axis=0)
+
+
+def hand_over(
+    small: LanguageModel,
+    large: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    threshold: float,
+    new_tokens: int = NEW_TOKENS,
+) -> HandOver:
+    """Answer prompts (token lists) with both models together, up to the first line break or end token.
+
+    Args:
+        threshold: on the uncertainty; 1 leaves all to the small model, below 0 checks every token.
+
+    Raises:
+        ValueError: the models do not share a vocabulary, so one cannot check the other's tokens.
+    """
+    if small.tokenizer.get_vocab() != large.tokenizer.get_vocab():
+        raise ValueError(
+            f"{small.name} and {large.name} have different tokenizers, so the one cannot check the other's "
+            "tokens; choose two models of one family"
+        )
+    end = small.network.generation_config.eos_token_id
+    stop = set(end) if isinstance(end, list) else {end if end is not None else small.tokenizer.eos_token_id}
+    written: list[list[int]] = [[] for _ in prompts]
+    read_by_large = np.zeros(len(prompts), int)
+    log: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    running = list(range(len(prompts)))
+    for _step in range(new_tokens):
+        going = []
+        for start in range(0, len(running), BATCH):
+            rows = running[start : start + BATCH]
+            so_far = [[*prompts[i], *written[i]] for i in rows]
+            logits = next_logits(small, so_far)
+            token, unsure = logits.argmax(1), uncertainty(logits)
+            ask = np.flatnonzero(unsure > threshold)
+            replaced = np.zeros(len(rows), bool)
+            if len(ask):
+                said = next_logits(large, [so_far[j] for j in ask]).argmax(1)
+                replaced[ask] = said != token[ask]
+                token[ask] = said
+                read_by_large[[rows[j] for j in ask]] = [len(so_far[j]) + 1 for j in ask]
+            log.append((unsure, unsure > threshold, replaced))
+            for i, t in zip(rows, token.tolist()):
+                if t not in stop:
+                    written[i].append(t)
+                    going.append(i)
+        running = [i for i in going if "\n" not in small.tokenizer.decode(written[i]).strip()]
+        if not running:
+            break
+    texts = [small.tokenizer.decode(w, skip_special_tokens=True).strip() for w in written]
+    return HandOver(
+        [t.splitlines()[0] if t else "" for t in texts],
+        *(np.concatenate(column) for column in zip(*log)),
+        small_tokens=np.array([len(p) + len(w) for p, w in zip(prompts, written)]),
+        large_tokens=read_by_large,
+    )
+
+
+def next_logits(model: LanguageModel, sequences: Sequence[Sequence[int]]) -> np.ndarray:
+    """(n, v) logits of the token that follows each sequence; sequences are read whole, in one batch."""
+    import torch
+
+    model.network.set_attn_implementation("sdpa")
+    device = model.network.get_input_embeddings().weight.device
+    tokens = torch.zeros((len(sequences), max(map(len, sequences))), dtype=torch.long, device=device)
+    mask = torch.zeros_like(tokens)
+    for row, ids in enumerate(sequences):  # padded on the right: what comes after is not seen
+        tokens[row, : len(ids)] = torch.tensor(list(ids), device=device)
+        mask[row, : len(ids)] = 1
+    last = mask.sum(1) - 1
+    with torch.inference_mode():
+        hidden = model.network.base_model(input_ids=tokens, attention_mask=mask, use_cache=False)[0]
+        logits = model.network.get_output_embeddings()(hidden[torch.arange(len(sequences)), last])
+    return logits.double().cpu().numpy()
+
+
+def over_thresholds(
+    study: Study,
+    models: str | Sequence[str],
+    thresholds: Sequence[float] = THRESHOLDS,
+    device: str | None = None,
+) -> tuple[pd.DataFrame, HandOver]:
+    """U-HLM of a study's smallest and largest model on its open questions, a row a threshold.
+
+    Costs are tokens times parameters, as shares of the large model alone. "paper" charges each token of an
+    answer to the model that had the last word on it; "every pass" all that either model read or wrote.
+
+    Returns:
+        The table, and the run in which every token was checked.
+
+    Raises:
+        ValueError: the study has no question texts, or the models do not share a vocabulary.
+    """
+    if study.questions is None:
+        raise ValueError("the hand-over needs both models and the questions' texts; this study is a replay")
+    names = [n for n in expand_family(models) if runs_here(n)]
+    small, large = load_model(names[0], device=device), load_model(names[-1], device=device)
+    sizes = cost.stage_sizes([study.test[0], study.test[-1]])
+    ratio = sizes[0] / sizes[1]
+    alone = study.test[-1].prompt_tokens + study.test[-1].output_tokens
+    prompts = [small.encode(q.prompt) for q in study.questions]
+    rows = {}
+    for threshold in [*thresholds, EVERY_TOKEN]:
+        ran = hand_over(small, large, prompts, threshold)
+        verdicts = np.array([string_match(q, r) for q, r in zip(study.questions, ran.responses)])
+        rows["every token" if threshold == EVERY_TOKEN else f"over {threshold:.2f}"] = {
+            "accuracy": stats.accuracy(verdicts == RIGHT),
+            "accuracy interval": stats.accuracy_interval(verdicts == RIGHT),
+            "share declined": stats.accuracy(verdicts == ABSTAINED),
+            "share of tokens checked": float(ran.checked.mean()),
+            "share of tokens replaced": float(ran.replaced.mean()),
+            "cost, paper": float(ran.checked.mean() + (1 - ran.checked.mean()) * ratio),
+            "cost, every pass": float((ratio * ran.small_tokens + ran.large_tokens).sum() / alone.sum()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("tokens that are checked"), ran

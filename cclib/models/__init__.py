@@ -1,0 +1,1 @@
+"""Who answers: models that are loaded here, and models behind an API."""

@@ -1,0 +1,113 @@
+"""A loaded language model: its tokens, its layers, and what a record must say of it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cclib import prompts
+from cclib.names import slug
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass
+class LanguageModel:
+    """A loaded causal language model with its tokenizer and what a record must say of it."""
+
+    name: str
+    network: Any = field(repr=False)  # transformers PreTrainedModel, in eval mode
+    tokenizer: Any = field(repr=False)
+    device: str
+    dtype: str
+    checksum: str  # sha256 of the weights, or the hub's commit
+    revision: str | None = None  # as asked for: a hub commit, tag or branch
+
+    @property
+    def slug(self) -> str:
+        return slug(self.name)
+
+    @property
+    def config(self) -> Any:
+        """The text model's configuration (a multimodal one, such as Gemma 3's, nests it)."""
+        return self.network.config.get_text_config()
+
+    @property
+    def n_layers(self) -> int:
+        return self.config.num_hidden_layers
+
+    @property
+    def d_model(self) -> int:
+        return self.config.hidden_size
+
+    @cached_property
+    def parameters(self) -> int:
+        """All weights, embeddings included, tied ones counted once."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def context_length(self) -> int:
+        return getattr(self.config, "max_position_embeddings", 1 << 30)
+
+    @cached_property
+    def layers(self) -> Any:
+        """The list of transformer layers, wherever this architecture keeps it."""
+        lists = [m for n, m in self.network.named_modules() if n.split(".")[-1] == "layers"]
+        return next(m for m in lists if len(m) == self.n_layers)
+
+    def provenance(self) -> dict[str, Any]:
+        """Everything needed to say which model, on what, made a trace."""
+        return {
+            "model": self.name if not Path(self.name).exists() else Path(self.name).name,
+            "checksum": self.checksum,
+            "revision": self.revision,
+            "architecture": self.config.model_type,
+            "parameters": self.parameters,
+            "n_layers": self.n_layers,
+            "d_model": self.d_model,
+            "dtype": self.dtype,
+            "device": _device_name(self.device),
+            "versions": {
+                package: version(package) for package in ("torch", "transformers", "tokenizers", "numpy")
+            },
+        }
+
+    def encode(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=True)["input_ids"]
+
+    def option_tokens(self, prompt: str, n_options: int) -> list[int]:
+        """The token that each option's letter is, right after `prompt` ("... Answer:").
+
+        " A" is looked for first, then "A": whichever the tokenizer makes one token of in context.
+
+        Raises:
+            ValueError: neither form of some letter is a single token.
+        """
+        stem = self.encode(prompt)
+        for lead in (" ", ""):
+            tokens = []
+            for letter in prompts.LETTERS[:n_options]:
+                whole = self.encode(prompt + lead + letter)
+                if len(whole) != len(stem) + 1 or whole[:-1] != stem:
+                    break
+                tokens.append(whole[-1])
+            if len(set(tokens)) == n_options:
+                return tokens
+        raise ValueError(
+            f"{self.name}: after {prompt[-10:]!r} an option's letter is not one token "
+            f"(found {self.tokenizer.convert_ids_to_tokens(whole[len(stem) :])} for {letter!r}); "
+            "P(T) needs single-token options, so this tokenizer cannot be used"
+        )
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return f"{device} ({platform.machine()})"

@@ -1,0 +1,101 @@
+"""Where weights come from, whether they may be read, and what is written down of them.
+
+Safetensors and GGUF hold numbers. A pickle, or Python beside the weights, can do anything, and is refused
+unless asked for by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from cclib.names import ATLAS, HUB_ID, pinned
+
+ATLAS_FOLDER = Path(__file__).parents[1] / "atlas" / "weights"
+TRUST = {"pickle", "remote_code"}  # what can run code of a model's maker
+
+
+def refused(name: str | Path, reason: str, trust: str) -> ValueError:
+    return ValueError(
+        f"model {str(name)!r} is refused: {reason}, which can do anything on this machine. If you trust its "
+        f"maker, ask by name: cclib.load_model(..., trust=({trust!r},))"
+    )
+
+
+def locate(name: str | Path, revision: str | None, trust: Collection[str] = ()) -> tuple[str, dict[str, Any]]:
+    """Where transformers should load from, and with which options. Pickled weights are refused."""
+    if name in ATLAS:
+        return str(model_folder(str(name))), {"use_safetensors": True}
+    path = Path(name).expanduser()
+    if path == Path("."):  # an empty name is one too
+        path = Path("no name")
+    if path.suffix.lower() == ".gguf":
+        if not path.exists():
+            raise FileNotFoundError(f"no GGUF file at {path}; give the path of a downloaded model")
+        with path.open("rb") as f:
+            if (magic := f.read(4)) != b"GGUF":
+                raise ValueError(f"{path.name} is not a GGUF file: it starts with {magic!r}, not b'GGUF'")
+            (gguf_version,) = struct.unpack("<I", f.read(4))
+        if gguf_version < 2:
+            raise ValueError(f"{path.name}: GGUF version {gguf_version}; convert it to version 2 or 3")
+        return str(path.parent), {"gguf_file": path.name}
+    if path.is_dir():
+        if not any(path.glob("*.safetensors")) and any(path.glob("*.bin")) and "pickle" not in trust:
+            raise refused(name, "its weights are pickled, not safetensors", "pickle")
+        return str(path), {"use_safetensors": None if "pickle" in trust else True}
+    if HUB_ID.fullmatch(str(name)):
+        pin = pinned(name)
+        if pin and revision not in (None, pin):
+            raise ValueError(f"{name} pins {pin}, but revision={revision!r} is asked for; give one of them")
+        owner_and_name = str(name).removesuffix(f"@{pin}") if pin else str(name)
+        return owner_and_name, {
+            "use_safetensors": None if "pickle" in trust else True,
+            "revision": revision or pin,
+        }
+    raise ValueError(
+        f"unknown model {str(name)!r}: not a folder, not a .gguf file, not a hub id (owner/name); "
+        f"shipped models: {', '.join(ATLAS)}; behind an API: openai:NAME"
+    )
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a shipped model: configuration, weights (safetensors) and tokenizer.
+
+    Raises:
+        ValueError: there is no such model.
+        FileNotFoundError: its weights are not in this installation.
+    """
+    if name not in ATLAS:
+        raise ValueError(f"unknown Atlas model {name!r}; there are {', '.join(ATLAS)}")
+    folder = ATLAS_FOLDER / name
+    if not (folder / "model.safetensors").exists():
+        raise FileNotFoundError(
+            f"the weights of {name} are not in this installation (expected in cclib/atlas/weights/{name}); "
+            f"reinstall the package, or train them: python -m cclib.atlas train --size {name[-1]}"
+        )
+    return folder
+
+
+def checksum(place: str, options: dict[str, Any]) -> str:
+    """The hub's commit where the weights come from the hub, else the sha256 of the weight files."""
+    folder = Path(place)
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(place, "config.json", revision=options.get("revision"))
+        if not isinstance(cached, str):
+            raise ValueError(
+                f"model {place!r} was loaded, but the hub's cache does not say from which commit"
+            )
+        return f"commit:{Path(cached).parent.name}"
+    gguf = options.get("gguf_file")
+    files = [folder / gguf] if gguf else sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as f:
+            while block := f.read(1 << 24):
+                digest.update(block)
+    return f"sha256:{digest.hexdigest()}"

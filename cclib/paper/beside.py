@@ -1,0 +1,270 @@
+"""The paper's numbers beside an edition's: rows are matched by the models' roles in their family.
+
+The smallest stands beside the smallest, the largest beside the largest, and a middle one where both
+families have it. What has no counterpart stays in the table, with a dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from cclib import cost, paper, stats
+from cclib.cascades import Cascade, cascade
+from cclib.cost import saving_interval
+from cclib.experiments.ablation import without_pik
+from cclib.experiments.results import against_last_model, fates, to_frame
+from cclib.study import Study
+
+LABELS = {n: ("3B", "8B", "70B") for n in (1, 2, 6, 8)} | {3: ("4B", "8B", "32B")}
+
+
+def roles(study: Study, labels: Sequence[str] = LABELS[1]) -> dict[str, int]:
+    """{paper's label: place in the study}, for the labels smallest first."""
+    k = len(study.models)
+    places = {0: 0, len(labels) - 1: k - 1} if k > 1 else {0: 0}
+    if k > 2:
+        places[1] = k // 2
+    return {labels[i]: place for i, place in sorted(places.items())}
+
+
+def counterpart(study: Study, chain: str, labels: Sequence[str] = LABELS[1]) -> str | None:
+    """The study's chain that plays the part of "3B → 8B", or None."""
+    place = roles(study, labels)
+    members = [place.get(label) for label in paper.stages(chain)]
+    return None if None in members else study.chain_name(members)
+
+
+def beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 1 or 3 and this edition, a row a model or chain of the paper.
+
+    PD is in the unit that the table uses: points in Table 1, per cent of the reference in Table 3.
+    """
+    results = study.run_chains(pt, pik)
+    rows = {}
+    for row in paper.table(number).to_dict("records"):
+        name = counterpart(study, row["models"], LABELS[number])
+        result = results.get(name)
+        rows[row["models"]] = {"here": name or "–", **_accuracy(row, result), **_drop(row, result, number)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def _accuracy(row: dict, result: Cascade | None) -> dict[str, object]:
+    printed = row["accuracy_percent"] / 100
+    low, high = stats.accuracy_interval(result.correct) if result else stats.NO_INTERVAL
+    ours = result.accuracy if result else np.nan
+    return {
+        "accuracy, paper": printed,
+        "accuracy, here": ours,
+        "accuracy interval": (low, high),
+        "difference (points)": 100 * (ours - printed),
+        "difference interval": (100 * (low - printed), 100 * (high - printed)),
+    }
+
+
+def _drop(row: dict, result: Cascade | None, number: int) -> dict[str, object]:
+    ours, interval = np.nan, stats.NO_INTERVAL
+    if result and len(result.stages) > 1:
+        last = result.stages[-1].correct
+        drop = stats.performance_drop(float(last.mean()), result.accuracy)
+        low, high = stats.paired_difference_interval(result.correct, last)
+        relative = number == 3
+        ours = drop.relative if relative else drop.absolute
+        unit = 100 / last.mean() if relative else 100
+        interval = (unit * low, unit * high)
+    name = "PD (relative)" if number == 3 else "PD (points)"
+    return {f"{name}, paper": row["pd_percent"], f"{name}, here": ours, f"{name} interval": interval}
+
+
+def compute_beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFrame:
+    """Reduced compute and time of Table 1 or 3 beside this edition's, by both accountings."""
+    results = study.run_chains(pt, pik)
+    rows = {}
+    for row in paper.table(number).to_dict("records"):
+        if len(paper.stages(row["models"])) < 2:
+            continue
+        name = counterpart(study, row["models"], LABELS[number])
+        result = results.get(name)
+        rows[row["models"]] = {
+            "here": name or "–",
+            "reduced, paper": row["reduced_compute_percent"] / 100,
+            "reduced, here, by the paper's count": cost.reduced(result) if result else np.nan,
+            "reduced interval": saving_interval(result, "paper") if result else stats.NO_INTERVAL,
+            "reduced, here, every pass": cost.reduced(result, "every-pass") if result else np.nan,
+            "reduced every-pass interval": saving_interval(result, "every-pass")
+            if result
+            else stats.NO_INTERVAL,
+            "reduced, here, with early exit": cost.reduced(result, "every-pass", early_exit=True)
+            if result
+            else np.nan,
+            "time, paper": row.get("time_percent", np.nan) / 100,
+            "time, here": -cost.seconds(result, "every-pass").reduced if result else np.nan,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def macro_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 2's macro F1 beside this edition's."""
+    results = study.run_chains(pt, pik)
+    rows = {}
+    for row in paper.table(2).to_dict("records"):
+        name = counterpart(study, row["models"])
+        result = results.get(name)
+        ours, interval = np.nan, stats.NO_INTERVAL
+        if result and result.prediction is not None:
+            answer = result.stages[0].column("answer")
+            ours = stats.macro(answer, result.prediction).f1
+            interval = stats.bootstrap(macro_f1, answer, result.prediction, n=300)
+        f1 = row["f1"]
+        rows[row["models"]] = {
+            "here": name or "–",
+            "F1, paper": f1,
+            "F1, here": ours,
+            "F1 interval": interval,
+            "F1 difference": ours - f1,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def macro_f1(answer: np.ndarray, prediction: np.ndarray) -> float:
+    return stats.macro(answer, prediction).f1
+
+
+def first_stage_keeps(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Share of questions that never reach the last stage, the paper's chains (Table 8) and ours."""
+    results = study.run_chains(pt, pik)
+    rows = {}
+    for row in paper.table(8).to_dict("records"):
+        labels = paper.stages(row["models"])
+        counts = np.array([row[label] for label in labels], int)
+        name = counterpart(study, row["models"], LABELS[8])
+        ours = results[name].stage_counts if name in results else np.zeros(0, int)
+        low, high = stats.wilson(int(counts[:-1].sum()), int(counts.sum()))
+        rows[row["models"]] = {
+            "here": name or "–",
+            "share, paper": 1 - counts[-1] / counts.sum(),
+            "share interval, paper": (low, high),
+            "share, here": 1 - ours[-1] / ours.sum() if len(ours) else np.nan,
+            "share interval, here": stats.wilson(int(ours[:-1].sum()), int(ours.sum()))
+            if len(ours)
+            else stats.NO_INTERVAL,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def probes_beside(study: Study) -> pd.DataFrame:
+    """Table 14 and this edition's probes, all on test questions, in order of size."""
+    rows = {}
+    for row in paper.table(14).to_dict("records"):
+        rows[f"{row['model']} (paper)"] = {
+            "accuracy": row["accuracy_percent"] / 100,
+            "F1, as printed": row["f1_percent"] / 100,
+            "AUROC": row["auroc_percent"] / 100,
+        }
+    for name, trace in zip(study.models, study.test):
+        if trace.p_ik is None:
+            continue
+        scores = stats.binary_scores(trace.correct, trace.p_ik)
+        rows[name] = {
+            "accuracy": scores["accuracy"],
+            "accuracy interval": stats.accuracy_interval((trace.p_ik >= 0.5) == trace.correct),
+            "F1, knows": scores["f1"],
+            "F1, does not": scores["f1_false"],
+            "F1, mean": scores["f1_macro"],
+            "AUROC": stats.auroc(trace.correct, trace.p_ik),
+            "AUROC interval": stats.bootstrap(stats.auroc, trace.correct, trace.p_ik, n=400),
+            "answers right": float(trace.correct.mean()),
+        }
+    order = ["accuracy", "accuracy interval", "F1, as printed", "F1, knows", "F1, does not", "F1, mean"]
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("probe of")
+    return frame[[c for c in [*order, "AUROC", "AUROC interval", "answers right"] if c in frame]]
+
+
+def open_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 11 and this edition's open questions; ours are judged by string match."""
+    results, ours = study.run_chains(pt, pik), fates(study, pt, pik)
+    rows = {}
+    for row in paper.table(11).to_dict("records"):
+        name = counterpart(study, row["models"])
+        here = ours.loc[name] if name in ours.index else {}
+        chain = name in results and len(results[name].stages) > 1
+        rows[row["models"]] = {
+            "here": name or "–",
+            "accuracy, paper": row["accuracy"],
+            "accuracy, here": here.get("accuracy", np.nan),
+            "share false, paper": row["hallucination_rate"],
+            "share false, here": here.get("share false (hallucination rate)", np.nan),
+            "PD (relative), paper": row["pd_percent"],
+            "PD (relative), here": _relative(results[name]) if chain else np.nan,
+            "reduced cost, paper": row["reduced_cost_percent"] / 100,
+            "reduced compute, here": cost.reduced(results[name], per_token=True) if chain else np.nan,
+            "reduced compute, here, every pass": cost.reduced(results[name], "every-pass", per_token=True)
+            if chain
+            else np.nan,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def _relative(result: Cascade) -> float:
+    return stats.performance_drop(float(result.stages[-1].correct.mean()), result.accuracy).relative
+
+
+def every_pass_at_the_papers_counts() -> pd.DataFrame:
+    """Table 8's counts charged both ways: for the stage that answers, and for every stage that ran."""
+    rows = {}
+    for row in paper.table(8).to_dict("records"):
+        labels = paper.stages(row["models"])
+        counts = [row[label] for label in labels]
+        flops = [2 * paper.model(label).nominal for label in labels]
+        by = {a: cost.compute_from_counts(counts, flops, a) for a in cost.ACCOUNTINGS}
+        printed = paper.table(1).set_index("models")["reduced_compute_percent"][row["models"]]
+        rows[row["models"]] = {
+            "last stage answers": counts[-1],
+            "reduced, printed": printed / 100,
+            "reduced, Eq. 6": by["paper"].reduced,
+            "reduced, every pass": by["every-pass"].reduced,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+
+
+def table5_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 5 and this edition's chains that play the same parts."""
+    ours = without_pik(study, pt, pik)
+    rows = {}
+    for row in paper.table(5).to_dict("records"):
+        name = counterpart(study, row["models"], LABELS[1])
+        rule = "P(T) and P(IK)" if row["pik"] == "with" else "P(T) alone"
+        here = ours.loc[(name, rule)] if (name, rule) in ours.index else {}
+        rows[row["models"], f"{row['pik']} P(IK)"] = {
+            "here": name or "–",
+            "PD (points), paper": row["pd_percent"],
+            "PD (points), here": here.get("PD (points)", np.nan),
+            "PD (points) interval": here.get("PD (points) interval", stats.NO_INTERVAL),
+            "reduced, paper": row["reduced_compute_percent"] / 100,
+            "reduced, here": here.get("reduced compute, paper", np.nan),
+            "reduced, here, every pass": here.get("reduced compute, every pass", np.nan),
+        }
+    return to_frame(rows, ["paper", "rule"])
+
+
+def table15_beside(study: Study, pik: float | None) -> pd.DataFrame:
+    """Table 15 and the last two models of this edition at the same four thresholds on P(T)."""
+    stages = study.chain(study.two_stages())
+    can = pik is not None and all(t.p_ik is not None for t in stages[:-1])
+    rows = {}
+    for row in paper.table(15).to_dict("records"):
+        used = pik if row["pik"] == "with" else None
+        possible = len(stages) > 1 and (can or row["pik"] == "without")
+        here = against_last_model(cascade(stages, row["pt_percent"] / 100, used)) if possible else {}
+        rows[f"{row['pik']} P(IK)", f"P(T) ≥ {row['pt_percent']:g} %"] = {
+            "accuracy, paper": row["accuracy"],
+            "accuracy, here": here.get("accuracy", np.nan),
+            "PD (relative), paper": row["pd_percent"],
+            "PD (relative), here": here.get("PD (relative)", np.nan),
+            "reduced, paper": row["reduced_compute_percent"] / 100,
+            "reduced, here": here.get("reduced compute, paper", np.nan),
+            "reduced, here, every pass": here.get("reduced compute, every pass", np.nan),
+        }
+    return to_frame(rows, ["rule", "threshold"])

@@ -1,0 +1,217 @@
+"""The page "Paper against this edition": one headline number of every table, in one place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cclib import cost, paper, stats
+from cclib.cascades import Cascade
+from cclib.experiments import ablation, commercial_api, results
+from cclib.paper import beside
+from cclib.study import Study
+
+
+def headlines(
+    study: Study,
+    pt: float,
+    pik: float | None,
+    transferred: Study | None = None,
+    open_questions: Study | None = None,
+    served: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """A row a table: what is compared, the paper's number, this edition's with its interval, both in %.
+
+    The paper's 8B → 70B stands beside this edition's last two models, 3B → 8B → 70B beside its longest
+    chain; `served` is `outside.with_gpt4`'s, for Table 4. What an edition cannot measure has a dash and
+    a reason.
+    """
+    chains = study.run_chains(pt, pik)
+    pair = study.two_stages()
+    two = chains[study.chain_name(pair)]
+    has_chain = len(two.stages) > 1
+    longest = list(chains.values())[-1] if has_chain else None
+    t1, t3, t8 = (paper.table(n).set_index("models") for n in (1, 3, 8))
+    counts = t8.loc["8B → 70B", ["8B", "70B"]].astype(float)
+    p_value = paper.table(9).set_index("cascade").loc["8B → 70B", "p_value"]
+    rows = [
+        _row(1, "accuracy of the last model", t1.loc["70B", "accuracy_percent"], *_accuracy(study)),
+        _row(1, "points lost, two stages", t1.loc["8B → 70B", "pd_percent"], *_points(two)),
+        _row(1, "compute saved, two stages", t1.loc["8B → 70B", "reduced_compute_percent"], *_saved(two)),
+        _row(1, "the same, every pass counted", _every_pass("8B → 70B"), *_saved(two, "every-pass")),
+        _row(1, "points lost, longest chain", t1.loc["3B → 8B → 70B", "pd_percent"], *_points(longest)),
+        _row(2, "macro F1, two stages", 100 * _f1_printed(), *_f1(two)),
+        _row(3, "compute saved, two stages", t3.loc["8B → 32B", "reduced_compute_percent"], *_saved(two)),
+        _api(study, pt, pik, served),
+        *_ablation(study, pair, pt, pik),
+        *_transfer(transferred, pt, pik),
+        _row(8, "answered before the last stage, two stages", 100 * counts["8B"] / counts.sum(), *_kept(two)),
+        _row(9, "p-value, two stages against the last", 100 * p_value, *_p(two)),
+        *_open(open_questions, pt, pik),
+        _dollars(two),
+        *_probe(study),
+    ]
+    return pd.DataFrame(rows).set_index(["table", "what"])
+
+
+def _row(number: int, what: str, printed: float, ours: float, interval: tuple, why: str = "") -> dict:
+    return {
+        "table": number,
+        "what": what,
+        "paper, %": printed,
+        "here, %": 100 * ours,
+        "interval, %": (100 * interval[0], 100 * interval[1]),
+        "difference": 100 * ours - printed,
+        "if missing": why if np.isnan(ours) else "",
+    }
+
+
+def _accuracy(study: Study) -> tuple[float, tuple]:
+    last = study.test[-1].correct
+    return stats.accuracy(last), stats.accuracy_interval(last)
+
+
+def _is_chain(result: Cascade | None) -> bool:
+    return result is not None and len(result.stages) > 1
+
+
+ONE_MODEL = (np.nan, stats.NO_INTERVAL, "name two or more models")
+
+
+def _points(result: Cascade | None) -> tuple:
+    if not _is_chain(result):
+        return ONE_MODEL
+    last = result.stages[-1].correct
+    interval = stats.paired_difference_interval(result.correct, last)
+    return result.accuracy - float(last.mean()), interval
+
+
+def _saved(result: Cascade | None, accounting: str = "paper") -> tuple:
+    if not _is_chain(result):
+        return ONE_MODEL
+    charged = cost.compute(result, accounting)
+    return charged.reduced, cost.saving_interval(result, accounting), "; ".join(charged.missing)
+
+
+def _every_pass(chain: str) -> float:
+    return 100 * beside.every_pass_at_the_papers_counts().loc[chain, "reduced, every pass"]
+
+
+def _f1_printed() -> float:
+    return paper.table(2).set_index("models").loc["8B → 70B", "f1"]
+
+
+def _f1(result: Cascade) -> tuple:
+    answer = result.stages[0].column("answer")
+    if result.prediction is None or answer is None:
+        return np.nan, stats.NO_INTERVAL, "the last stage's predictions are not on record"
+    scored = stats.macro(answer, result.prediction).f1
+    return scored, stats.bootstrap(beside.macro_f1, answer, result.prediction, n=300)
+
+
+def _api(study: Study, pt: float, pik: float | None, served: pd.DataFrame | None) -> dict:
+    bought = commercial_api.commercial(study, pt, pik) if served is None else served
+    before = study.models[-2 if served is None else -1] if len(bought) > 1 else None
+    last = bought.index[0]
+    printed = paper.table(4).set_index("models").loc["70B → GPT-4o", "reduced_tokens_percent"]
+    what = "tokens of the last stage saved, next-largest before it" + ("" if served is None else f", {last}")
+    if f"{before} → {last}" not in bought.index:
+        return _row(4, what, printed, *ONE_MODEL)
+    row = bought.loc[f"{before} → {last}"]
+    return _row(4, what, printed, row["reduced tokens of the last stage"], row["reduced interval"])
+
+
+def _ablation(study: Study, pair: tuple, pt: float, pik: float | None) -> list[dict]:
+    t5 = paper.table(5).set_index(["pik", "models"])["pd_percent"]
+    t15 = paper.table(15).set_index(["pik", "pt_percent"])["accuracy"]
+    lost = t5["without", "8B → 70B"] - t5["with", "8B → 70B"]
+    fall = 100 * (t15["without", 50] - t15["without", 95])
+    rules = ablation.without_pik(study, pt, pik)
+    name = study.chain_name(pair)
+    here = (np.nan, stats.NO_INTERVAL, "this edition has no P(IK)" if len(pair) > 1 else ONE_MODEL[2])
+    if len(rules) and (name, "P(T) and P(IK)") in rules.index:
+        both, alone = rules.loc[(name, "P(T) and P(IK)")], rules.loc[(name, "P(T) alone")]
+        here = ((alone["accuracy"] - both["accuracy"]), stats.NO_INTERVAL)
+    moved = (np.nan, stats.NO_INTERVAL, ONE_MODEL[2])
+    if len(pair) > 1:
+        low, high = (ablation.cascade(study.chain(pair), p, None) for p in (0.5, 0.95))
+        moved = (low.accuracy - high.accuracy, stats.paired_difference_interval(low.correct, high.correct))
+    return [
+        _row(5, "points changed by dropping P(IK), two stages", lost, *here),
+        _row(15, "points changed by P(T) ≥ 50 in place of 95 %, without P(IK)", fall, *moved),
+    ]
+
+
+def _transfer(other: Study | None, pt: float, pik: float | None) -> list[dict]:
+    printed = paper.table(6).set_index("models").loc["8B → 70B"]
+    result = None
+    if other is not None:
+        result = other.run_chains(pt, pik)[other.chain_name(other.two_stages())]
+    why = "" if other is not None else "no traces on other questions"
+    points, saved = _points(result), _saved(result)
+    return [
+        _row(6, "points lost on other questions", printed["pd_percent"], *points[:2], why),
+        _row(6, "compute saved on other questions", printed["reduced_compute_percent"], *saved[:2], why),
+    ]
+
+
+def _kept(result: Cascade) -> tuple:
+    if not _is_chain(result):
+        return ONE_MODEL
+    kept = int(result.stage_counts[:-1].sum())
+    return kept / len(result.stage), stats.wilson(kept, len(result.stage))
+
+
+def _p(result: Cascade) -> tuple:
+    if not _is_chain(result):
+        return ONE_MODEL
+    return stats.mcnemar(result.correct, result.stages[-1].correct).p, stats.NO_INTERVAL
+
+
+def _open(study: Study | None, pt: float, pik: float | None) -> list[dict]:
+    t10, t11 = paper.table(10), paper.table(11).set_index("models")
+    by_match = 100 * float(t10[(t10["model"] == "70B") & (t10["grounding"] == "without")]["accuracy"].iloc[0])
+    why = "no open questions on record"
+    if study is None:
+        missing = (np.nan, stats.NO_INTERVAL, why)
+        return [
+            _row(10, "open questions right by string match, last model", by_match, *missing),
+            _row(
+                11, "false responses, two stages", 100 * t11.loc["8B → 70B", "hallucination_rate"], *missing
+            ),
+        ]
+    fates = results.fates(study, pt, pik)
+    last = fates.loc[study.models[-1]]
+    two = fates.loc[study.chain_name(study.two_stages())]
+    false = "share false (hallucination rate)"
+    return [
+        _row(
+            10, "open questions right by string match, last model", by_match,
+            last["accuracy"], last["accuracy interval"],
+        ),
+        _row(
+            11, "false responses, two stages", 100 * t11.loc["8B → 70B", "hallucination_rate"],
+            two[false], two["share false, interval"],
+        ),
+    ]  # fmt: skip
+
+
+def _dollars(result: Cascade) -> dict:
+    printed = paper.table(13).set_index("models").loc["8B → 70B", "reduced_cost_percent"]
+    spent = cost.dollars(result)
+    return _row(
+        13, "dollars saved, two stages", printed, spent.reduced, stats.NO_INTERVAL, "; ".join(spent.missing)
+    )
+
+
+def _probe(study: Study) -> list[dict]:
+    rows = []
+    for label, trace in zip(paper.table(14)["model"], study.test[:-1]):
+        printed = paper.table(14).set_index("model").loc[label, "auroc_percent"]
+        what = f"AUROC of P(IK), {'smallest' if label == '3B' else 'middle'} model"
+        if trace.p_ik is None:
+            rows.append(_row(14, what, printed, np.nan, stats.NO_INTERVAL, "no P(IK)"))
+        else:
+            interval = stats.bootstrap(stats.auroc, trace.correct, trace.p_ik, n=400)
+            rows.append(_row(14, what, printed, stats.auroc(trace.correct, trace.p_ik), interval))
+    return rows
