@@ -134,9 +134,9 @@ def kept_by_stage(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
         usable = pik if trace.p_ik is not None else None
         keep = cascade([trace, study.test[-1]], pt, usable).stage == 0
         rows[name] = {
-            "questions kept_by_stage": int(keep.sum()),
-            "share kept_by_stage": float(keep.mean()),
-            "accuracy where kept_by_stage": stats.accuracy(trace.correct[keep]),
+            "questions kept": int(keep.sum()),
+            "share kept": float(keep.mean()),
+            "accuracy where kept": stats.accuracy(trace.correct[keep]),
             "accuracy interval": stats.accuracy_interval(trace.correct[keep])
             if keep.any()
             else stats.NO_INTERVAL,

@@ -191,7 +191,7 @@ def answer_by_api(
     todo = [q for q in questions if q.id not in known]
     if not todo:
         return
-    model.client  # noqa: B018  # made here, where what is missing is to_api_failure once
+    model.client  # noqa: B018  # made here, where what is missing is told once
     halt = threading.Event()
     failure: BaseException | None = None
     running: set[Future] = set()

@@ -1,4 +1,4 @@
-"""What can go wrong between here and an API, to_api_failure without a key, a header or a URL.
+"""What can go wrong between here and an API, told without a key, a header or a URL.
 
 The client's exceptions carry the request with its headers, and an endpoint may send back what it was
 sent. So every exception is replaced by an `APIFailure`, and every text from outside is blotted first.
@@ -19,7 +19,7 @@ LONGEST_WAIT = 300.0  # seconds; an endpoint that asks for more is given up
 
 
 class APIFailure(RuntimeError):
-    """A request that came to nothing, to_api_failure without anything that the client knew of it."""
+    """A request that came to nothing, told without anything that the client knew of it."""
 
     def __init__(self, message: str, retry: bool = False, billed: bool = False, after: float | None = None):
         super().__init__(message)
