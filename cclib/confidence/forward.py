@@ -7,12 +7,14 @@ import sys
 import time
 from array import array
 from collections.abc import Container, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from cclib.confidence.attention import packed
 from cclib.confidence.packing import filled, packs_to_run
 from cclib.models.local import LanguageModel
 from cclib.questions import Question
@@ -93,13 +95,14 @@ def read_packs(
         skip: prompts that need not run.
     """
     network = model.network
-    network.set_attn_implementation("packed")
     wanted = [layer] if isinstance(layer, int) else list(layer or ())
     seen = _Seen()
     handles = [model.layers[at - 1].register_forward_hook(seen.capture(at)) for at in wanted]
     top = getattr(model.layers[-1], "mlp", None)
     if type(top).__name__.endswith("MLP"):  # nothing reads its other positions; experts may mix them
         handles += [top.register_forward_pre_hook(seen.narrow), top.register_forward_hook(seen.widen)]
+    attending = ExitStack()
+    attending.enter_context(packed(network))
     try:
         for pack in packs_to_run(encoded, skip, budget or PACK_TOKENS.get(model.device.split(":")[0], 4096)):
             began = time.perf_counter()
@@ -126,6 +129,7 @@ def read_packs(
                 _hand_back(0)
             yield Reading(pack.index, log_probs, hidden, pack.lengths, seconds)
     finally:
+        attending.close()
         for handle in handles:
             handle.remove()
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from cclib.confidence.attention import packed
 from cclib.confidence.forward import PACK_TOKENS, encode_questions
 from cclib.confidence.p_ik import PIK
 from cclib.confidence.packing import Group, make_packs
@@ -48,7 +50,8 @@ def read_leaving(
 ) -> Iterator[Exit]:
     """Run prompts pack by pack; those whose P(IK) is under the threshold leave after the probe's layer."""
     network = model.network
-    network.set_attn_implementation("packed")
+    attending = ExitStack()
+    attending.enter_context(packed(network))
     state: dict[str, Any] = {}
 
     def decide(_module: Any, _inputs: Any, output: Any) -> Any:
@@ -105,6 +108,7 @@ def read_leaving(
                 pack.index, state["p_ik"], state["stayed"], log_probs, len(pack.tokens), above, seconds
             )
     finally:
+        attending.close()
         for handle in handles:
             handle.remove()
 

@@ -76,7 +76,7 @@ def load_model(
             place,
             dtype=getattr(torch, dtype),
             device_map="auto" if spread else None,
-            # "packed" is registered by cclib.packs; until then sdpa computes the same thing
+            # a pass over packs puts its own in the place of sdpa, and sdpa back
             attn_implementation="sdpa",
             **options,
         )
