@@ -24,7 +24,7 @@ def load_benchmark(
     Args:
         name: "mmlu", "gpqa", "popqa", "atlas", "atlas-ood", "atlas-open", or the path of a table (see
             `read_table`).
-        data_dir: folder with a public benchmark's files (see cclib.public_benchmarks); without it they
+        data_dir: folder with a public benchmark's files; without it they
             come from the hub.
         limit: keep this many questions, spread evenly over the benchmark's order (so over its
             subjects), always the same ones.
@@ -37,10 +37,9 @@ def load_benchmark(
     if data_dir is not None and not isinstance(data_dir, str | Path):
         raise ValueError(f"data_dir must be the path of a folder, found {data_dir!r}")
     key = str(name).lower()
-    if key in ("mmlu", "gpqa", "popqa"):
-        from cclib import public_benchmarks
-
-        questions = getattr(public_benchmarks, key)(Path(data_dir) if data_dir else None)
+    public = {"mmlu": mmlu, "gpqa": gpqa, "popqa": popqa}
+    if key in public:
+        questions = public[key](Path(data_dir) if data_dir else None)
     elif key in ("atlas", "atlas-ood", "atlas-open"):
         from cclib import atlas
 

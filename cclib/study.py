@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,9 @@ import pyarrow.parquet as pq
 from cclib.benchmarks import load_benchmark
 from cclib.cascades import Cascade, cascade, chains, check_stages
 from cclib.confidence.p_ik import PIK
+from cclib.cost import parameters_from_shape
+from cclib.models.load import load_model
+from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, runs_here, slug
 from cclib.questions import Question, check_limit, check_seed, split, spread
 from cclib.recording import collect
@@ -27,6 +32,17 @@ from cclib.traces import Trace, part_name, read_trace
 
 TRAIN_QUESTIONS = 4000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
 EXPORT_FILE = "study.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a study comes from, and so where more of it can be had."""
+
+    names: list[str]  # k, the models as they were named
+    data_dir: str | Path | None = None  # of the benchmark's files
+    traces_dir: str | Path = "traces"
+    device: str | None = None
+    loaded: WeakValueDictionary = field(default_factory=WeakValueDictionary, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -42,9 +58,90 @@ class Study:
     probes: list[PIK | None]  # k; the last stage needs none
     questions: list[Question] | None = None  # n test questions; None in an exported study
     notes: list[str] = field(default_factory=list)  # what is missing, and how to get it
+    source: Source = field(default_factory=lambda: Source([]))
 
     def __len__(self) -> int:
         return len(self.test[0])
+
+    @property
+    def live(self) -> bool:
+        """Whether more can be asked: the questions are at hand. Of a replayed study, only traces are."""
+        return self.questions is not None
+
+    def runs(self, stage: int) -> bool:
+        """Whether a stage's model can be asked more: it runs here, and the study is live."""
+        return self.live and runs_here(self.source.names[stage])
+
+    def folder(self, stage: int) -> Path:
+        """Where a stage's trace is kept, and what else was worked out with its model."""
+        return Path(self.source.traces_dir) / self.models[stage]
+
+    def model(self, stage: int) -> LanguageModel:
+        """A stage's loaded model, in the precision of its trace; the same one for as long as it is in use.
+
+        Raises:
+            ValueError: the study is replayed, or the stage is known by its answers only.
+        """
+        if not self.runs(stage):
+            why = "its model is known by its answers only" if self.live else "this study is replayed"
+            raise ValueError(
+                f"{self.models[stage]} cannot be asked: {why}; load a study with models that run here"
+            )
+        found = self.source.loaded.get(self.models[stage])
+        if found is None:
+            dtype = self.test[stage].provenance.get("dtype") or "auto"
+            found = load_model(self.source.names[stage], device=self.source.device, dtype=dtype)
+            self.source.loaded[self.models[stage]] = found
+        return found
+
+    def record(self, stage: int, questions: Sequence[Question]) -> Trace:
+        """A stage's answers to other questions, at the layer and in the precision of its trace."""
+        about = self.test[stage].provenance
+        return collect(
+            self.source.names[stage],
+            questions,
+            store=self.source.traces_dir,
+            layer=about.get("hidden_layer"),
+            device=self.source.device,
+            dtype=about.get("dtype") or "auto",
+        )
+
+    def part(self, stage: int, part: str) -> Trace | None:
+        """A stage's trace of "train", "validation" or "test".
+
+        What the study went without (the last model needs no probe) is recorded now, on the questions that
+        another stage was asked; None where that cannot be.
+        """
+        traces = getattr(self, part)
+        asked = next((t for t in traces if t is not None), None)
+        if traces[stage] is not None or asked is None or not self.runs(stage):
+            return traces[stage]
+        return self.record(stage, self.questions_of(asked))
+
+    def questions_of(self, trace: Trace) -> list[Question]:
+        """The questions of a trace on this study's benchmark, row by row."""
+        return [self.all_questions[i] for i in trace.question_id]
+
+    @cached_property
+    def all_questions(self) -> dict[str, Question]:
+        """Every question of the benchmark by its id, in the benchmark's order."""
+        return {q.id: q for q in load_benchmark(self.benchmark, self.source.data_dir)}
+
+    def kept(self, stage: int, what: str, made_of: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """A table in the stage's folder, made where it is not there yet for these answers.
+
+        Args:
+            made_of: what else it depends on, as JSON can hold it.
+        """
+        parts = [t for t in (self.test[stage], self.part(stage, "validation")) if t is not None]
+        rows = [(t.provenance.get("checksum"), t.question_id.tolist(), t.correct.tolist()) for t in parts]
+        key = hashlib.sha256(json.dumps([rows, made_of]).encode()).hexdigest()[:16]
+        path = self.folder(stage) / f"{what}-{key}.parquet"
+        if not path.exists():
+            aside = path.with_suffix(".partial")
+            make().to_parquet(aside)
+            aside.replace(path)
+        return pd.read_parquet(path)
 
     @property
     def has_pik(self) -> bool:
@@ -53,11 +150,10 @@ class Study:
 
     def texts(self) -> list[Question] | None:
         """The n test questions; of an export, which holds none, where they come with the package (Atlas)."""
-        if self.questions is not None or not self.benchmark.startswith("atlas"):
+        if self.live or not self.benchmark.startswith("atlas"):
             return self.questions
-        known = {q.id: q for q in load_benchmark(self.benchmark)}
-        ids = self.test[0].question_id
-        return [known[i] for i in ids] if known.keys() >= set(ids) else None
+        at_hand = self.all_questions.keys() >= set(self.test[0].question_id)
+        return self.questions_of(self.test[0]) if at_hand else None
 
     def threshold(self, pik: float | None) -> float | None:
         """The threshold on P(IK), or None where this study has no P(IK) to compare with it."""
@@ -118,14 +214,15 @@ def load_study(
     names = expand_family(models)
     check_limit(limit)
     check_seed(seed)
+    source = Source(names, data_dir, traces_dir, device)
     if (Path(traces_dir) / EXPORT_FILE).exists():
-        return _read_export(names, benchmark, limit, layer, seed, Path(traces_dir))
+        return _read_export(source, benchmark, limit, layer, seed)
     parts = split(load_benchmark(benchmark, data_dir=data_dir), seed=seed)
     test, validation = parts.test, parts.validation
     train = spread(parts.train, TRAIN_QUESTIONS)
     if limit is not None:
         test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
-    study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test)
+    study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test, source=source)
     for i, name in enumerate(names):
         if is_api(name):
             study.test.append(collect(name, test, store=traces_dir))
@@ -219,9 +316,8 @@ def _slim(trace: Trace, part: str) -> pa.Table:
     return slim.with_column("part", np.repeat(part, len(trace))).table
 
 
-def _read_export(
-    names: list[str], benchmark: str, limit: int | None, layer: int | None, seed: int, folder: Path
-) -> Study:
+def _read_export(source: Source, benchmark: str, limit: int | None, layer: int | None, seed: int) -> Study:
+    folder = Path(source.traces_dir)
     try:
         about = json.loads((folder / EXPORT_FILE).read_text())
     except ValueError as error:
@@ -232,7 +328,7 @@ def _read_export(
                 f"{folder} holds a study with {key} {about[key]!r}, not {wanted!r}; "
                 "give another traces_dir to record a new one"
             )
-    study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [])
+    study = Study([slug(n) for n in source.names], benchmark, seed, [], [], [], [], source=source)
     absent = [n for n in study.models if n not in about["models"]]
     if absent:
         raise ValueError(f"{folder} holds {about['models']}, not {absent}; give another traces_dir")
@@ -264,7 +360,9 @@ def run_card(study: Study) -> pd.DataFrame:
         seconds = None if trace.seconds is None else trace.seconds.sum()
         cards[name] = {
             "parameters (all)": _grouped(about.get("parameters")),
-            "parameters (Eq. 3)": _grouped(12 * layers * width**2 if layers and width else None),
+            "parameters (Eq. 3)": _grouped(
+                parameters_from_shape(layers, width) if layers and width else None
+            ),
             "layers": layers,
             "width": width,
             "layer of P(IK)": about.get("hidden_layer"),

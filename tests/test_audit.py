@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from cclib.audit.significance import exact_counts, right_answers
 
 from cclib import paper
 from cclib.paper import audit
+from cclib.paper.audit.significance import exact_counts, right_answers
 from cclib.stats import mcnemar_from_counts
 
 

@@ -1,6 +1,7 @@
 """Claims about the confidence estimators of Appendix A."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from cclib.display import sentences
 from cclib.experiments import estimators
 from cclib.experiments.estimators import estimate, open_answers, prompted, sampled
 from cclib.experiments.estimators.estimate import Estimate
+from cclib.study import Study
 
 PROBS = np.array([[0.7, 0.1, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, np.nan, np.nan]])
 
@@ -235,7 +237,7 @@ def test_likely_tokens_have_high_probability_and_low_entropy(small):
 def test_every_estimator_is_ranked_or_said_to_be_missing(tmp_path):
     models = ["atlas-s", "atlas-l"]
     study = cclib.load_study(models, "atlas", limit=60, traces_dir=tmp_path, device="cpu")
-    made, labels = estimators.estimate_all(study, models, 0, traces_dir=tmp_path, device="cpu")
+    made, labels = estimators.estimate_all(study)
     table = estimators.ranking(study.test[0].correct, made, labels)
     assert len(table) == len(made) and table["AUROC"].notna().all()
     wanted = {"P(T)", "P(True)", "P(IK) by prompt", "verbalised confidence", "top-k prompting"}
@@ -244,33 +246,27 @@ def test_every_estimator_is_ranked_or_said_to_be_missing(tmp_path):
     free = ["P(T)", "margin", "predictive entropy", "first-token confidence"]
     assert (table.loc[free, "extra cost"] == 0).all()
     assert (table.drop(index=[*free, "mean token probability"])["extra cost"] > 0).all()
-    again, _ = estimators.estimate_all(study, models, 0, traces_dir=tmp_path, device="no such device")
+    elsewhere = replace(study, source=replace(study.source, device="no such device", loaded={}))
+    again, _ = estimators.estimate_all(elsewhere)  # kept beside the trace: no model is loaded
     pd.testing.assert_series_equal(
         pd.Series({e.name: e.score.sum() for e in made}), pd.Series({e.name: e.score.sum() for e in again})
     )
 
 
-def test_what_a_model_said_when_asked_again_can_be_exported_and_replayed(tmp_path):
-    models = ["atlas-s", "atlas-l"]
-    study = cclib.load_study(models, "atlas", limit=20, traces_dir=tmp_path, device="cpu")
-    whole = estimators.with_asked(study, models, traces_dir=tmp_path, device="cpu")
-    folder = cclib.export_study(whole, tmp_path / "exported")
-    replayed = cclib.load_study(models, "atlas", traces_dir=folder)
-    made = [
-        {e.name: e for e in estimators.estimate_all(s, models, 0, traces_dir=d)[0]}
-        for s, d in ((study, tmp_path), (replayed, folder))
-    ]
-    for name in ("P(True)", "P(IK) by prompt", "verbalised confidence", "top-k prompting"):
-        np.testing.assert_array_equal(made[0][name].score, made[1][name].score)
-        np.testing.assert_array_equal(made[0][name].validation, made[1][name].validation)
-        assert made[0][name].extra == pytest.approx(made[1][name].extra) and made[1][name].extra > 0
+def test_what_an_export_holds_of_a_model_that_was_asked_again_is_replayed():
+    trace = with_options(make_trace(n=50))
+    asked = trace.with_column("is_it_true", trace.p_t).with_column("is_it_true_tokens", trace.prompt_tokens)
+    study = Study(["small"], "made", 0, [asked], [None], [asked], [None])
+    made = {e.name: e for e in estimators.estimate_all(study)[0]}
+    np.testing.assert_array_equal(made["P(True)"].score, trace.p_t)
+    assert made["P(True)"].extra > 0 and "replays" in made["top-k prompting"].missing
 
 
 def test_a_replayed_study_names_what_needs_the_model():
     folder = Path(__file__).parents[1] / "book/editions/qwen2.5-coder-mmlu/traces"
     models = ["qwen2.5-coder-0.5b.gguf", "qwen2.5-coder-1.5b.gguf"]
     study = cclib.load_study(models, "mmlu", traces_dir=folder)
-    made, labels = estimators.estimate_all(study, models, 0, traces_dir=folder)
+    made, labels = estimators.estimate_all(study)
     missing = {e.name for e in made if e.score is None}
     assert {"verbalised confidence", "top-k prompting", "P(IK) by probe, other layers"} <= missing
     assert all(e.missing for e in made if e.score is None)

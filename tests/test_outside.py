@@ -9,7 +9,7 @@ from conftest import make_trace
 import cclib
 from cclib.display import sentences
 from cclib.experiments import commercial_api
-from cclib.study import Study
+from cclib.study import Source, Study
 
 SMALL, LARGE = make_trace("small", skill=0.4), make_trace("large", seed=1, skill=0.8)
 NONES = [None, None]
@@ -68,20 +68,19 @@ def test_all_stages_before_the_last_make_a_chain_too():
 
 
 def test_gpt4s_figures_are_read_at_the_thresholds_they_were_made_with(tmp_path):
-    known = replace(STUDY, benchmark="mmlu")
+    source = Source([], data_dir=tmp_path / "mmlu", traces_dir=tmp_path)
+    known = replace(STUDY, benchmark="mmlu", source=source)
     commercial_api.write_figures(commercial_api.commercial(known, 0.9, 0.5), tmp_path / "gpt-4.csv", 0.9, 0.5)
-    kept = commercial_api.with_gpt4(known, 0.9, 0.5, tmp_path / "mmlu", tmp_path)
+    kept = commercial_api.with_gpt4(known, 0.9, 0.5)
     assert list(kept.index) == ["large", "small → large"]
-    assert commercial_api.with_gpt4(known, 0.8, 0.5, tmp_path / "mmlu", tmp_path) is None
-    assert commercial_api.with_gpt4(STUDY, 0.9, 0.5, tmp_path / "mmlu", tmp_path) is None  # not MMLU
+    assert commercial_api.with_gpt4(known, 0.8, 0.5) is None
+    assert commercial_api.with_gpt4(replace(known, benchmark="made"), 0.9, 0.5) is None  # not MMLU
     (tmp_path / "routellm_mmlu").mkdir()
     rows = "subject,row,gpt_4_1106_preview_correct\n"
     rows += "".join(f"made,{i},{i % 2 == 0}\n" for i in range(len(SMALL)))
     (tmp_path / "routellm_mmlu" / commercial_api.ROUTELLM).write_text(rows)
     named = SMALL.with_column("question_id", [f"mmlu/made/{i}" for i in range(len(SMALL))])
-    found = commercial_api.with_gpt4(
-        replace(known, test=[named, named]), 0.8, 0.5, tmp_path / "mmlu", tmp_path
-    )
+    found = commercial_api.with_gpt4(replace(known, test=[named, named]), 0.8, 0.5)
     assert found.loc["gpt-4-1106-preview", "accuracy"] == 0.5
 
 

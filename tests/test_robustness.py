@@ -27,7 +27,7 @@ def study(store):
 
 @pytest.fixture(scope="module")
 def other(study, store):
-    return transfer.transfer(study, ["atlas-s", "atlas-m"], limit=ELSEWHERE, traces_dir=store)
+    return transfer.transfer(study, limit=ELSEWHERE)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_without_hidden_states_elsewhere_nothing_is_said_about_the_reverse(study
     assert all(t.p_ik is None for t in transfer.from_elsewhere(study, blind).test)
 
 
-def test_the_largest_size_is_all_that_is_on_record_and_gives_the_studys_own_probe(study, store):
-    sizes = probe_scans.by_size(study, ["atlas-s", "atlas-m"], store, cclib.load_benchmark("atlas"))
+def test_the_largest_size_is_all_that_is_on_record_and_gives_the_studys_own_probe(study):
+    sizes = probe_scans.by_size(study)
     assert set(sizes) == {"atlas-s", "atlas-m"}
     for i, table in enumerate(sizes.values()):
         assert list(table.index) == [125, 250, 4 * LIMIT]
@@ -73,7 +73,7 @@ def test_the_largest_size_is_all_that_is_on_record_and_gives_the_studys_own_prob
 def test_an_export_replays_every_probe_without_a_model(study, other, exported):
     names = ["atlas-s", "atlas-m"]
     replayed = cclib.load_study(names, "atlas", traces_dir=exported)
-    away = transfer.transfer(replayed, names, traces_dir=exported)
+    away = transfer.transfer(replayed)
     assert away.benchmark == other.benchmark
     pairs = [(study, replayed), (other, away)]
     pairs.append((transfer.from_elsewhere(study, other), transfer.from_elsewhere(replayed, away)))
@@ -83,11 +83,11 @@ def test_an_export_replays_every_probe_without_a_model(study, other, exported):
         for ours, theirs in zip(made.test, read.test):
             assert ours.question_id.tolist() == theirs.question_id.tolist()
             assert np.allclose(ours.p_ik, theirs.p_ik)
-    sizes = probe_scans.by_size(replayed, names, exported)
+    sizes = probe_scans.by_size(replayed)
     assert [list(t.index) for t in sizes.values()] == [[125, 250, 4 * LIMIT]] * 2
-    layers = probe_scans.by_layer(replayed, names, exported)
+    layers = probe_scans.by_layer(replayed)
     assert [len(t) for t in layers.values()] == [t.n_layers for t in study.test]
-    opened = transfer.open_study(replayed, names, traces_dir=exported)
+    opened = transfer.open_study(replayed)
     assert len(opened) == ELSEWHERE and opened.questions is None
     assert [q.id for q in opened.texts()] == opened.test[0].question_id.tolist()  # Atlas is at hand
 
@@ -103,6 +103,6 @@ def test_an_export_holds_what_is_in_no_part_and_neither_texts_nor_hidden_states(
     assert not {"hidden", "response", "prompt"} & {
         c for c in on_disk.table.column_names if on_disk.table[c].null_count < len(on_disk)
     }
-    found = results.on_record(cclib.load_study(study.models, "atlas", traces_dir=folder), folder)
+    found = results.on_record(cclib.load_study(study.models, "atlas", traces_dir=folder))
     assert found.loc["atlas-s, all on record", "questions"] == len(study) * 6 + 30
     assert found.loc["atlas-m, all on record", "questions"] == len(study) * 6

@@ -9,7 +9,6 @@ import pytest
 import cclib
 from cclib.confidence.generation import generate
 from cclib.display import sentences
-from cclib.experiments.estimators import record
 from cclib.experiments.routing import compare, frontier, ranking, routers, token_handover
 from cclib.experiments.routing.frontier import Method, Setting
 
@@ -199,7 +198,7 @@ MODELS = ["atlas-s", "atlas-l"]
 def live(tmp_path_factory):
     folder = tmp_path_factory.mktemp("traces")
     study = cclib.load_study(MODELS, "atlas", limit=120, traces_dir=folder, device="cpu")
-    return study, compare.compare(study, MODELS, traces_dir=folder, device="cpu")
+    return study, compare.compare(study)
 
 
 def test_every_router_and_cascade_runs_on_atlas(live):
@@ -213,11 +212,10 @@ def test_every_router_and_cascade_runs_on_atlas(live):
     assert (table["reduced compute, every pass"] <= table["reduced compute, paper"] + 1e-9).all()
 
 
-def test_routers_never_see_the_test_parts_answers(live, tmp_path):
+def test_routers_never_see_the_test_parts_answers(live):
     study, compared = live
     flipped = replace(study, test=[t.with_column("correct", ~t.correct) for t in study.test])
-    large = record(study, "atlas-l", "train", traces_dir=tmp_path, device="cpu")
-    again = compare.learned(flipped, large)
+    again = compare.learned(flipped, study.part(-1, "train"))
     before = {m.name: m.score for m in compared.methods}
     for method in again:
         np.testing.assert_array_equal(method.score, before[method.name], err_msg=method.name)
@@ -227,14 +225,14 @@ def test_a_replayed_pair_ranks_what_it_can_and_names_the_rest():
     folder = Path(__file__).parents[1] / "book/editions/qwen2.5-coder-mmlu/traces"
     models = ["qwen2.5-coder-0.5b.gguf", "qwen2.5-coder-1.5b.gguf"]
     study = cclib.load_study(models, "mmlu", traces_dir=folder)
-    compared = compare.compare(study, models, traces_dir=folder)
+    compared = compare.compare(study)
     had = {m.name: m for m in compared.methods if m.score is not None}
     assert {"P(T)", "P(IK) by probe", "benchmark profile", "scorer of question and answer"} <= set(had)
     assert all(m.missing for m in compared.methods if m.score is None)
     assert compared.validation.large.mean() == study.validation[1].correct.mean()
     assert len(ranking.tuned(compared.methods, compared.test, compared.validation)) == len(had)
     unknown = replace(study, train=[study.train[0], None], validation=[study.validation[0], None])
-    without = compare.compare(unknown, models, traces_dir=folder)
+    without = compare.compare(unknown)
     assert without.validation is None
     score = {m.name: m for m in without.methods}["benchmark profile"].score
     assert not np.array_equal(score, had["benchmark profile"].score)  # it knew the large model's answers too

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cclib.benchmarks import load_benchmark
-from cclib.book import export
 from cclib.experiments import commercial_api, probe_scans, transfer
 from cclib.experiments.probe_scans import reseeded
 from cclib.experiments.transfer import from_elsewhere
-from cclib.names import expand_family, runs_here, slug
 from cclib.study import Study, export_study, load_study
 from cclib.traces import Trace, read_trace
 
@@ -42,22 +39,19 @@ def publish(
         elsewhere: this many questions of the benchmark that the probes are taken to, and open ones.
     """
     study = load_study(models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True)
-    questions = load_benchmark(benchmark, data_dir)
-    given = {"limit": elsewhere, "traces_dir": traces_dir, "device": device}
-    recorded = [read_trace(Path(traces_dir) / slug(n)) for n in expand_family(models) if runs_here(n)]
-    known = {q.id for q in questions}
-    whole = [t.select(q for q in t.question_id if q in known) for t in recorded]
-    folder = export.export_robustness(
+    recorded = [read_trace(study.folder(i)) for i in range(len(study.models)) if study.runs(i)]
+    whole = [t.select(q for q in t.question_id if q in study.all_questions) for t in recorded]
+    folder = export_robustness(
         study,
         folder,
-        transfer.or_none(transfer.transfer, study, models, **given),
-        probe_scans.by_layer(study, models, traces_dir, device, questions),
-        probe_scans.by_size(study, models, traces_dir, questions),
+        transfer.or_none(transfer.transfer, study, limit=elsewhere),
+        probe_scans.by_layer(study),
+        probe_scans.by_size(study),
         whole,
     )
-    if opened := transfer.or_none(transfer.open_study, study, models, **given):
+    if opened := transfer.or_none(transfer.open_study, study, limit=elsewhere):
         export_study(opened, folder / "open")
-    served = commercial_api.with_gpt4(study, pt, pik, data_dir, traces_dir)
+    served = commercial_api.with_gpt4(study, pt, pik)
     if served is not None:
         commercial_api.write_figures(served, folder / "gpt-4.csv", pt, pik)
     return folder

@@ -118,9 +118,7 @@ def _last_stage_saving(result) -> float:
     return float(1 - tokens.stages[-1] / tokens.reference)
 
 
-def with_gpt4(
-    study: Study, pt: float, pik: float | None, data_dir: str | Path | None, traces_dir: str | Path
-) -> pd.DataFrame | None:
+def with_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | None:
     """`commercial` with GPT-4's recorded answers to MMLU as the last stage; None where it is not to be had.
 
     The answers are RouteLLM's table beside the folder of MMLU. Without them an export's `gpt-4.csv` holds
@@ -128,10 +126,10 @@ def with_gpt4(
     """
     if study.benchmark != "mmlu":
         return None
-    answers = Path(data_dir or ".").parent / "routellm_mmlu" / ROUTELLM
+    answers = Path(study.source.data_dir or ".").parent / "routellm_mmlu" / ROUTELLM
     if answers.exists():
         return commercial(with_last_stage(study, recorded_answers(answers, GPT4)), pt, pik)
-    kept = Path(traces_dir) / "gpt-4.csv"
+    kept = Path(study.source.traces_dir) / "gpt-4.csv"
     return read_figures(kept) if kept.exists() and _thresholds(kept) == [pt, pik] else None
 
 

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cclib import stats
 from cclib.confidence.p_ik import PIK
-from cclib.experiments.estimators.estimate import Estimate, probe_extra
-from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
-from cclib.names import expand_family, slug
 from cclib.questions import Question, spread
 from cclib.study import Study
 from cclib.traces import Trace, read_trace
 
 SEEDS = 5
-
-
-LAYER_QUESTIONS = 1000  # per part, for the scan over layers
-
-
+LAYER_QUESTIONS = 1000  # per part, for what a probe at each layer is worth
 SIZES = (125, 250, 500, 1000, 2000, 4000, 8000)  # training questions, for the scan over sizes
 
 
@@ -51,121 +43,76 @@ def reseeded(study: Study, n: int = SEEDS) -> list[Study]:
     return studies
 
 
-def by_layer(
-    study: Study,
-    models: str | Sequence[str],
-    traces_dir: str | Path = "traces",
-    device: str | None = None,
-    questions: Sequence | None = None,
-) -> dict[str, pd.DataFrame]:
+def by_layer(study: Study) -> dict[str, pd.DataFrame]:
     """Accuracy, F1 and AUROC of a probe at every layer, for each model that has a probe (Appendix H).
 
-    Read once a question, all layers in one pass; at most 1,000 questions a part. The result is kept as
-    `layers.csv` beside the model's trace.
-
-    Args:
-        questions: all questions of the benchmark; needed where nothing is kept yet.
+    Of at most 1,000 questions a part. An exported study has the tables as `layers.csv`.
     """
     tables = {}
-    for i, name in enumerate(expand_family(models)):
-        if study.test[i].p_ik is None:
+    for stage, name in enumerate(study.models):
+        kept = study.folder(stage) / "layers.csv"
+        if study.test[stage].p_ik is None:
             continue
-        path = Path(traces_dir) / slug(name) / "layers.csv"
-        about = f"seed {study.seed}, {len(study)} test questions, {study.benchmark}"
-        table = pd.read_csv(path, comment="#", index_col="layer") if path.exists() else None
-        if table is None or (study.questions is not None and not path.read_text().startswith(f"# {about}\n")):
-            if questions is None or study.train[i] is None or study.train[i].hidden is None:
-                continue
-            dtype = study.train[i].provenance.get("dtype", "auto")  # as its trace was recorded
-            loaded = load_model(name, device=device, dtype=dtype)
-            table = _scan(loaded, study, i, {q.id: q for q in questions})
-            path.write_text(f"# {about}\n{table.to_csv()}")
-        tables[study.models[i]] = table
+        if study.runs(stage) and study.train[stage] is not None and study.train[stage].hidden is not None:
+            tables[name] = scan(study, stage)[["accuracy", "F1", "AUROC"]]
+        elif not study.live and kept.exists():
+            tables[name] = pd.read_csv(kept, comment="#", index_col="layer")
     return tables
 
 
-def by_size(
-    study: Study,
-    models: str | Sequence[str],
-    traces_dir: str | Path = "traces",
-    questions: Sequence | None = None,
-) -> dict[str, pd.DataFrame]:
+def by_size(study: Study) -> dict[str, pd.DataFrame]:
     """AUROC, with its interval, of probes fitted on ever more training questions, up to all on record.
 
     Validation and test parts stay. An exported study has the tables as `sizes.csv`.
-
-    Args:
-        questions: all questions of the benchmark; needed where the study is no export.
     """
     tables = {}
-    for i, name in enumerate(expand_family(models)):
-        folder, test, validation = Path(traces_dir) / slug(name), study.test[i], study.validation[i]
-        if study.questions is None and (folder / "sizes.csv").exists():
-            kept = pd.read_csv(folder / "sizes.csv", comment="#", index_col="training questions")
-            tables[study.models[i]] = kept
-        elif questions and study.probes[i] is not None and validation is not None:
+    for stage, name in enumerate(study.models):
+        folder, test, validation = study.folder(stage), study.test[stage], study.validation[stage]
+        if not study.live and (folder / "sizes.csv").exists():
+            tables[name] = pd.read_csv(folder / "sizes.csv", comment="#", index_col="training questions")
+        elif study.live and study.probes[stage] is not None and validation is not None:
             whole = read_trace(folder)
             known = set(whole.question_id) - set(test.question_id) - set(validation.question_id)
-            pool = [q.id for q in questions if q.id in known]
+            pool = [i for i in study.all_questions if i in known]
             rows = {}
             for n in [*(size for size in SIZES if size < len(pool)), len(pool)]:
                 probe = PIK.fit(whole.select(spread(pool, n)), validation, study.seed)
                 score = probe.probability(test.hidden)
                 low, high = stats.bootstrap(stats.auroc, test.correct, score, n=400)
                 rows[n] = {"AUROC": stats.auroc(test.correct, score), "low": low, "high": high}
-            table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("training questions")
-            tables[study.models[i]] = table
+            tables[name] = pd.DataFrame.from_dict(rows, orient="index").rename_axis("training questions")
     return tables
 
 
-def _scan(model: LanguageModel, study: Study, i: int, questions: dict) -> pd.DataFrame:
-    from cclib.experiments.probe_scans import at_layer, hidden_states
+def scan(study: Study, stage: int) -> pd.DataFrame:
+    """A probe at every layer of a model that runs here, a row a layer; read once, and kept with its trace.
 
-    parts = []
-    for trace in (study.train[i], study.validation[i], study.test[i]):
-        trace = trace.select(spread(trace.question_id, LAYER_QUESTIONS))
-        parts.append((trace, hidden_states(model, [questions[q] for q in trace.question_id])))
-    rows = {}
-    for at in range(1, model.n_layers + 1):
-        train, validation, test = (at_layer(trace, states[:, at - 1], at) for trace, states in parts)
-        p_ik = PIK.fit(train, validation, seed=study.seed).probability(test.hidden)
-        scores = stats.binary_scores(test.correct, p_ik)
-        rows[at] = {
-            "accuracy": scores["accuracy"],
-            "F1": scores["f1"],
-            "AUROC": stats.auroc(test.correct, p_ik),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
-
-
-SOURCE, NEEDS = "Kadavath et al.", "hidden states; labelled training questions"
-
-
-def probe_layers(
-    model: LanguageModel, parts: Sequence[tuple[Trace, Sequence[Question]]], seed: int = 0
-) -> list[Estimate]:
-    """A probe on the hidden states of every layer.
-
-    Args:
-        parts: the training, validation and test parts: the model's trace and its questions, row by row.
+    Returns:
+        (l, 5) columns test (n,) and validation (v,), the P(IK) of a probe fitted on all of the training
+        part; accuracy, F1 and AUROC of one that had 1,000 questions a part at most.
     """
-    states = [hidden_states(model, questions) for _, questions in parts]
-    made = []
-    for at in range(1, model.n_layers + 1):
-        train, validation, test = (at_layer(t, s[:, at - 1], at) for (t, _), s in zip(parts, states))
-        probe = PIK.fit(train, validation, seed=seed)
-        made.append(
-            Estimate(
-                f"P(IK) by probe, layer {at} of {model.n_layers}",
-                SOURCE,
-                NEEDS,
-                probe.probability(test.hidden),
-                probe.probability(validation.hidden),
-                extra=probe_extra(test),
-                depth=at / model.n_layers,
-            )
-        )
-    return made
+
+    def read() -> pd.DataFrame:
+        model, rows = study.model(stage), {}
+        traces = (study.train[stage], study.validation[stage], study.test[stage])
+        states = [hidden_states(model, study.questions_of(t)) for t in traces]
+        for layer in range(1, model.n_layers + 1):
+            whole = [at_layer(t, s[:, layer - 1], layer) for t, s in zip(traces, states)]
+            train, validation, test = (t.select(spread(t.question_id, LAYER_QUESTIONS)) for t in whole)
+            p_ik = PIK.fit(train, validation, seed=study.seed).probability(test.hidden)
+            scores = stats.binary_scores(test.correct, p_ik)
+            probe = PIK.fit(whole[0], whole[1], seed=study.seed)
+            rows[layer] = {
+                "test": probe.probability(whole[2].hidden),
+                "validation": probe.probability(whole[1].hidden),
+                "accuracy": scores["accuracy"],
+                "F1": scores["f1"],
+                "AUROC": stats.auroc(test.correct, p_ik),
+            }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
+
+    made_of = [study.train[stage].question_id.tolist(), study.seed, LAYER_QUESTIONS, PIK.protocol()]
+    return study.kept(stage, "layers", made_of, read)
 
 
 def hidden_states(model: LanguageModel, questions: Sequence[Question]) -> np.ndarray:

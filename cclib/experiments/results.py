@@ -6,15 +6,13 @@ intervals are 95 %.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from cclib import cost, stats
 from cclib.cascades import Cascade, cascade
 from cclib.cost import saving_interval
-from cclib.study import EXPORT_FILE, Study
+from cclib.study import Study
 from cclib.traces import read_trace
 
 
@@ -108,12 +106,11 @@ def confidence(study: Study) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("confidence")
 
 
-def on_record(study: Study, traces_dir: str | Path) -> pd.DataFrame:
+def on_record(study: Study) -> pd.DataFrame:
     """Accuracy on the test part and on all questions that an export holds of a model; empty where no more."""
     rows = {}
-    exported = (Path(traces_dir) / EXPORT_FILE).exists()
-    for name, test in zip(study.models, study.test if exported else ()):
-        whole = read_trace(Path(traces_dir) / name)
+    for stage, (name, test) in enumerate(zip(study.models, () if study.live else study.test)):
+        whole = read_trace(study.folder(stage))
         if len(whole) == len(test):
             continue
         for part, right in (("test part", test.correct), ("all on record", whole.correct)):

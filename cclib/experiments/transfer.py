@@ -7,17 +7,15 @@ states cannot work them out anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from cclib.benchmarks import load_benchmark
 from cclib.cascades import check_stages
 from cclib.confidence.p_ik import PIK
-from cclib.names import expand_family, runs_here, slug
 from cclib.questions import Question, spread
-from cclib.recording import collect
-from cclib.study import EXPORT_FILE, Study, load_study
+from cclib.study import EXPORT_FILE, Source, Study, load_study
 from cclib.traces import read_trace
 
 # the questions that a probe of this benchmark is tried on unchanged (the paper: MMLU to GPQA)
@@ -25,39 +23,40 @@ ELSEWHERE = {"atlas": "atlas-ood", "mmlu": "gpqa"}
 
 
 def transfer(
-    study: Study,
-    models: str | Sequence[str],
-    benchmark: str | None = None,
-    data_dir: str | Path | None = None,
-    limit: int | None = None,
-    traces_dir: str | Path = "traces",
-    device: str | None = None,
+    study: Study, benchmark: str | None = None, limit: int | None = None, data_dir: str | Path | None = None
 ) -> Study:
     """The same models and probes, unchanged, on all questions of another benchmark (Section 4.2).
 
+    Outside traces do not reach to other questions, and an API is paid by the question: they are left out.
+
     Args:
-        models: as given to `load_study`; outside traces do not reach to other questions and are left out.
+        data_dir: folder of the other benchmark's files.
         benchmark: default: "atlas-ood" after Atlas, "gpqa" after MMLU, "atlas" after all else and where
             that cannot be had (a note says why); in an exported study, the one that was exported.
 
     Raises:
         FileNotFoundError: the other benchmark, or its exported traces, are not there.
     """
-    folder = Path(traces_dir)
-    if (folder / EXPORT_FILE).exists():
-        return _read_transfer(study, folder, benchmark)
+    if not study.live:
+        return _read_transfer(study, benchmark)
     other, questions, notes = find_benchmark(benchmark, ELSEWHERE.get(study.benchmark), "atlas", data_dir)
-    questions = spread(questions, limit or 10**9)
-    names, test, probes = [], [], []
-    for name, probe in zip(expand_family(models), study.probes):
-        if not runs_here(name):  # recorded elsewhere, or paid by the question
-            continue
-        trace = collect(name, questions, store=folder, layer=probe and probe.layer, device=device)
-        names.append(slug(name))
-        test.append(probe.score(trace) if probe else trace)
-        probes.append(probe)
-    empty = [None] * len(test)
-    return Study(names, other, study.seed, check_stages(test), empty, empty, probes, questions, notes)
+    questions = spread(questions, limit or len(questions))
+    stages = [i for i in range(len(study.models)) if study.runs(i)]
+    recorded, probes = [study.record(i, questions) for i in stages], [study.probes[i] for i in stages]
+    test = [probe.score(t) if probe else t for t, probe in zip(recorded, probes)]
+    source = replace(study.source, names=[study.source.names[i] for i in stages], data_dir=data_dir)
+    return replace(
+        study,
+        models=[study.models[i] for i in stages],
+        benchmark=other,
+        test=check_stages(test),
+        train=[None] * len(test),
+        validation=[None] * len(test),
+        probes=probes,
+        questions=questions,
+        notes=notes,
+        source=source,
+    )
 
 
 def or_none(made: Callable[..., Study], *arguments: object, **options: object) -> Study | None:
@@ -82,7 +81,8 @@ def find_benchmark(
         return at_hand, load_benchmark(at_hand), [note]
 
 
-def _read_transfer(study: Study, folder: Path, benchmark: str | None) -> Study:
+def _read_transfer(study: Study, benchmark: str | None) -> Study:
+    folder = Path(study.source.traces_dir)
     found = sorted(p.parent.name.removeprefix("on-") for p in folder.glob(f"on-*/{EXPORT_FILE}"))
     other = benchmark or (found[0] if found else None)
     if other not in found:
@@ -93,7 +93,11 @@ def _read_transfer(study: Study, folder: Path, benchmark: str | None) -> Study:
     names = [m for m in study.models if (folder / f"on-{other}" / m).exists()]
     test = [read_trace(folder / f"on-{other}" / m) for m in names]
     empty = [None] * len(test)
-    return Study(names, other, study.seed, check_stages(test), empty, empty, empty, notes=list(study.notes))
+    source = Source(names, traces_dir=folder / f"on-{other}")
+    notes = list(study.notes)
+    return Study(
+        names, other, study.seed, check_stages(test), empty, empty, empty, notes=notes, source=source
+    )
 
 
 def from_elsewhere(study: Study, other: Study) -> Study:
@@ -116,27 +120,22 @@ def from_elsewhere(study: Study, other: Study) -> Study:
     return replace(study, test=tests)
 
 
-def open_study(
-    study: Study,
-    models: str | Sequence[str],
-    benchmark: str | None = None,
-    limit: int | None = None,
-    traces_dir: str | Path = "traces",
-    device: str | None = None,
-) -> Study:
+def open_study(study: Study, benchmark: str | None = None, limit: int | None = None) -> Study:
     """The same models on open questions (Appendix F), with probes of their own.
 
     Args:
         benchmark: default: "popqa" beside MMLU, "atlas-open" beside all else and where PopQA cannot be had.
     """
-    folder = Path(traces_dir)
-    if (folder / EXPORT_FILE).exists():
-        about = json.loads((folder / "open" / EXPORT_FILE).read_text())
-        return load_study(models, about["benchmark"], seed=about["seed"], traces_dir=folder / "open")
+    source = study.source
+    if not study.live:
+        folder = Path(source.traces_dir) / "open"
+        about = json.loads((folder / EXPORT_FILE).read_text())
+        return load_study(source.names, about["benchmark"], seed=about["seed"], traces_dir=folder)
     wished = "popqa" if study.benchmark == "mmlu" else None
     name, _, notes = find_benchmark(benchmark, wished, "atlas-open")
-    local = [m for m in expand_family(models) if runs_here(m)]
+    local = [source.names[i] for i in range(len(study.models)) if study.runs(i)]
     if not local:
         raise FileNotFoundError("open questions need a model to answer them that runs here; none does")
-    found = load_study(local, name, limit=limit, seed=study.seed, traces_dir=folder, device=device)
+    given = {"limit": limit, "seed": study.seed, "traces_dir": source.traces_dir, "device": source.device}
+    found = load_study(local, name, **given)
     return replace(found, notes=[*found.notes, *notes])

@@ -1,8 +1,6 @@
 """Confidence estimators of Appendix A: one score a question each, compared on the same answers."""
 
 from cclib.experiments.estimators.compare import estimate_all as estimate_all
-from cclib.experiments.estimators.compare import record as record
-from cclib.experiments.estimators.compare import with_asked as with_asked
 from cclib.experiments.estimators.estimate import Estimate as Estimate
 from cclib.experiments.estimators.estimate import ranking as ranking
 from cclib.experiments.estimators.open_answers import estimate_open as estimate_open

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cclib.benchmarks import load_benchmark
 from cclib.experiments.estimators import estimate, sampled
-from cclib.experiments.estimators.compare import REPLAYED, CachedRuns
+from cclib.experiments.estimators.compare import REPLAYED
 from cclib.experiments.estimators.estimate import ONE_PASS, Estimate
 from cclib.models.local import LanguageModel
-from cclib.names import expand_family
 from cclib.prompts import NEW_TOKENS
 from cclib.study import Study
 
@@ -29,29 +26,29 @@ FROM_TOKENS = {
 }
 
 
-def estimate_open(
-    study: Study, models: str | Sequence[str], which: int = 0, traces_dir: str | Path = "traces", device=None
-) -> tuple[list[Estimate], np.ndarray | None]:
+def estimate_open(study: Study, stage: int = 0) -> tuple[list[Estimate], np.ndarray | None]:
     """Every estimator of Appendix A that has a meaning for open answers, on one model of an open study.
 
     Returns:
         The estimates, and the (v,) right and wrong answers to the validation part (None where not recorded).
     """
-    name = expand_family(models)[which]
-    test, validation = study.test[which], study.validation[which]
+    test, validation = study.test[stage], study.part(stage, "validation")
     labels = None if validation is None else validation.correct
     estimates = [
         e for e in estimate.from_one_pass(test, validation) if e.name not in ("margin", "predictive entropy")
     ]
-    if study.questions is None:
+    if not study.runs(stage):
         missing = [Estimate(n, s, needs, missing=REPLAYED) for n, (s, needs, _) in FROM_TOKENS.items()]
         return estimates + missing, labels
-    by_id = {q.id: q for q in load_benchmark(study.benchmark)}
-    kept = CachedRuns(name, Path(traces_dir) / study.models[which], test, validation, device)
-    prompts = [by_id[i].prompt for t in kept.parts for i in t.question_id]
-    said = [str(r) for t in kept.parts for r in t.column("response")]
+    traces = [t for t in (test, validation) if t is not None]
+    said = [str(r) for t in traces for r in t.column("response")]
+
+    def read() -> pd.DataFrame:
+        prompts = [q.prompt for t in traces for q in study.questions_of(t)]
+        return read_answers(study.model(stage), prompts, said, study.seed)
+
     made_of = [said, sampled.SAMPLES, sampled.TEMPERATURE, sampled.ALIKE]
-    found = kept.frame("answers", made_of, lambda: read_answers(kept.model, prompts, said, study.seed))
+    found = study.kept(stage, "answers", made_of, read)
     n = len(test)
     own = (test.prompt_tokens + test.output_tokens).mean()
     extra = float(found["sampled tokens"].iloc[:n].mean() / own)

@@ -7,20 +7,17 @@ in an export that has them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
 from cclib import cost
-from cclib.benchmarks import load_benchmark
-from cclib.experiments.estimators import estimate_all, record
+from cclib.experiments.estimators import estimate_all
 from cclib.experiments.routing import frontier, routers
 from cclib.experiments.routing.frontier import Method, Setting
-from cclib.names import expand_family, runs_here
 from cclib.study import Study
 from cclib.traces import Trace
 
@@ -51,38 +48,24 @@ class Comparison:
     methods: list[Method]
 
 
-def compare(
-    study: Study,
-    models: str | Sequence[str],
-    data_dir: str | Path | None = None,
-    traces_dir: str | Path = "traces",
-    device: str | None = None,
-) -> Comparison:
+def compare(study: Study) -> Comparison:
     """Score the test and validation questions with everything that this edition can run.
-
-    Args:
-        models: as given to `load_study`.
 
     Raises:
         ValueError: the study has one model only.
     """
     if len(study.models) < 2:
         raise ValueError(f"routing needs two models or more, found {study.models}")
-    name = expand_family(models)[-1]
     small, large = study.test[0], study.test[-1]
     sizes = cost.stage_sizes([small, large])
     ratio = float(sizes[0] / sizes[1])
-    estimates, _ = estimate_all(study, models, 0, data_dir, traces_dir, device)
+    estimates, _ = estimate_all(study)
     methods = [frontier.from_estimate(e, ratio) for e in estimates]
-    live = study.questions is not None and runs_here(name)
     test = Setting(small.correct, large.correct, ratio)
-    if live and study.train[0] is not None:
-        train_large, valid_large = (
-            record(study, name, part, data_dir, traces_dir, device) for part in ("train", "validation")
-        )
-        methods += learned(study, train_large, data_dir)
-    else:  # on record where the last model has a probe
-        train_large, valid_large = study.train[-1], study.validation[-1]
+    train_large, valid_large = study.part(-1, "train"), study.part(-1, "validation")
+    if study.live and study.train[0] is not None and train_large is not None:
+        methods += learned(study, train_large)
+    else:  # the large model's answers are on record where it has a probe
         methods += _replayed(study, train_large)
     validation = None
     if study.validation[0] is not None and valid_large is not None:
@@ -90,11 +73,10 @@ def compare(
     return Comparison((study.models[0], study.models[-1]), test, validation, methods)
 
 
-def learned(study: Study, train_large: Trace, data_dir: str | Path | None = None) -> list[Method]:
+def learned(study: Study, train_large: Trace) -> list[Method]:
     """Every router that learns from a study's training part, and the large model's answers to it."""
-    by_id = {q.id: q for q in load_benchmark(study.benchmark, data_dir)}
     parts: list[Trace] = [study.train[0], study.validation[0], study.test[0]]
-    asked = [[by_id[i] for i in t.question_id] for t in parts]
+    asked = [study.questions_of(t) for t in parts]
     read = [routers.texts(qs) for qs in asked]
     small, large = parts[0].correct, train_large.correct
     flops = cost.stage_cost(study.test[-1], per_token=True).mean()  # of the large model's pass

@@ -14,9 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cclib import cost, stats
-from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
-from cclib.names import expand_family, runs_here
 from cclib.questions import ABSTAINED, RIGHT, string_match
 from cclib.study import Study
 
@@ -120,12 +118,7 @@ def next_logits(model: LanguageModel, sequences: Sequence[Sequence[int]]) -> np.
     return logits.double().cpu().numpy()
 
 
-def over_thresholds(
-    study: Study,
-    models: str | Sequence[str],
-    thresholds: Sequence[float] = THRESHOLDS,
-    device: str | None = None,
-) -> tuple[pd.DataFrame, HandOver]:
+def over_thresholds(study: Study, thresholds: Sequence[float] = THRESHOLDS) -> tuple[pd.DataFrame, HandOver]:
     """U-HLM of a study's smallest and largest model on its open questions, a row a threshold.
 
     Costs are tokens times parameters, as shares of the large model alone. "paper" charges each token of an
@@ -135,12 +128,9 @@ def over_thresholds(
         The table, and the run in which every token was checked.
 
     Raises:
-        ValueError: the study has no question texts, or the models do not share a vocabulary.
+        ValueError: the study is replayed, or the models do not share a vocabulary.
     """
-    if study.questions is None:
-        raise ValueError("the hand-over needs both models and the questions' texts; this study is a replay")
-    names = [n for n in expand_family(models) if runs_here(n)]
-    small, large = load_model(names[0], device=device), load_model(names[-1], device=device)
+    small, large = study.model(0), study.model(-1)
     sizes = cost.stage_sizes([study.test[0], study.test[-1]])
     ratio = sizes[0] / sizes[1]
     alone = study.test[-1].prompt_tokens + study.test[-1].output_tokens

@@ -5,7 +5,7 @@ and whether the two agree at the printed digits. Printed digits bound what can b
 any value that prints like it fits.
 """
 
-from cclib.audit.accuracies import (
+from cclib.paper.audit.accuracies import (
     drop_definitions,
     integer_counts,
     probe_f1,
@@ -14,7 +14,7 @@ from cclib.audit.accuracies import (
     table10_against_table11,
     table11_rates,
 )
-from cclib.audit.costs import (
+from cclib.paper.audit.costs import (
     context_condition,
     dollars_by_accounting,
     equation6,
@@ -26,9 +26,9 @@ from cclib.audit.costs import (
     reductions_from_totals,
     tokens_against_counts,
 )
-from cclib.audit.digits import prints_as, span
-from cclib.audit.significance import counts_that_give, discordant_counts, nearest_differences
-from cclib.audit.summary import summary
+from cclib.paper.audit.digits import prints_as, span
+from cclib.paper.audit.significance import counts_that_give, discordant_counts, nearest_differences
+from cclib.paper.audit.summary import summary
 
 __all__ = [
     "context_condition",

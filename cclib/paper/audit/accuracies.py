@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from cclib import paper
-from cclib.audit.digits import overlap, prints_as, span
+from cclib.paper.audit.digits import overlap, prints_as, span
 from cclib.stats import performance_drop
 
 # table -> (column, what 1 is printed as, questions)

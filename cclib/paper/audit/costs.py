@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cclib import paper
-from cclib.audit.digits import overlap, prints_as, reduction_range
 from cclib.cost import compute_from_counts, forward_flops, parameters_from_shape
+from cclib.paper.audit.digits import overlap, prints_as, reduction_range
 
 SIZES = ("nominal", "all weights", "Eq. 3")  # what N may stand for in Eq. 6
 

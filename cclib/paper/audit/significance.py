@@ -9,7 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from cclib import paper
-from cclib.audit.digits import prints_as
+from cclib.paper.audit.digits import prints_as
 from cclib.stats import EXACT_BELOW, mcnemar_from_counts
 
 QUESTIONS = paper.TEST_QUESTIONS["mmlu"]

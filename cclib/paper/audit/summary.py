@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cclib.audit import accuracies, costs, significance
+from cclib.paper.audit import accuracies, costs, significance
 
 
 def summary() -> pd.DataFrame:
