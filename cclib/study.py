@@ -14,11 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from cclib import replay
 from cclib.benchmarks import load_benchmark
 from cclib.cascades import Cascade, cascade, chains, check_stages
 from cclib.confidence.p_ik import PIK
@@ -28,10 +26,9 @@ from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, runs_here, slug
 from cclib.questions import Question, check_limit, check_seed, split, spread
 from cclib.recording import collect
-from cclib.traces import Trace, part_name, read_trace
+from cclib.traces import Trace, read_trace
 
 TRAIN_QUESTIONS = 4000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
-EXPORT_FILE = "study.json"
 
 
 @dataclass(frozen=True)
@@ -215,8 +212,8 @@ def load_study(
     check_limit(limit)
     check_seed(seed)
     source = Source(names, data_dir, traces_dir, device)
-    if (Path(traces_dir) / EXPORT_FILE).exists():
-        return _read_export(source, benchmark, limit, layer, seed)
+    if replay.is_export(traces_dir):
+        return _replayed(source, benchmark, limit, layer, seed)
     parts = split(load_benchmark(benchmark, data_dir=data_dir), seed=seed)
     test, validation = parts.test, parts.validation
     train = spread(parts.train, TRAIN_QUESTIONS)
@@ -286,42 +283,21 @@ def export_study(study: Study, folder: str | Path, whole: Sequence[Trace] = ()) 
     """
     folder = Path(folder)
     recorded = {slug(trace.model): trace for trace in whole}
-    for i, name in enumerate(study.models):
-        tables = []
-        for part in ("train", "validation", "test"):
-            trace = getattr(study, part)[i]
-            if trace is not None:
-                tables.append(_slim(trace, part))
+    for stage, name in enumerate(study.models):
+        found = {part: getattr(study, part)[stage] for part in replay.PARTS}
+        parts = {part: trace for part, trace in found.items() if trace is not None}
         if name in recorded:
-            known = {q for table in tables for q in table["question_id"].to_pylist()}
+            known = {q for trace in parts.values() for q in trace.question_id}
             rest = [q for q in recorded[name].question_id if q not in known]
-            tables.append(_slim(recorded[name].select(rest), "rest"))
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        table = pa.concat_tables(tables, promote_options="default")
-        written = pa.BufferOutputStream()
-        pq.write_table(table, written, compression="zstd", compression_level=19)
-        content = written.getvalue().to_pybytes()
-        for before in (folder / name).glob("part-*.parquet"):
-            before.unlink()
-        (folder / name / part_name(0, content)).write_bytes(content)
-        provenance = {"model": name} | study.test[i].provenance
-        (folder / name / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n")
-    about = {"benchmark": study.benchmark, "seed": study.seed, "models": study.models}
-    (folder / EXPORT_FILE).write_text(json.dumps(about, indent=1) + "\n")
+            parts["rest"] = recorded[name].select(rest)
+        replay.write_parts(folder, name, parts, study.test[stage].provenance)
+    replay.write_about(folder, study.benchmark, study.seed, study.models)
     return folder
 
 
-def _slim(trace: Trace, part: str) -> pa.Table:
-    slim = trace.without("hidden", "prompt_hash", "model")
-    return slim.with_column("part", np.repeat(part, len(trace))).table
-
-
-def _read_export(source: Source, benchmark: str, limit: int | None, layer: int | None, seed: int) -> Study:
+def _replayed(source: Source, benchmark: str, limit: int | None, layer: int | None, seed: int) -> Study:
     folder = Path(source.traces_dir)
-    try:
-        about = json.loads((folder / EXPORT_FILE).read_text())
-    except ValueError as error:
-        raise ValueError(f"{folder / EXPORT_FILE} is damaged ({error}); export the study again") from error
+    about = replay.read_about(folder)
     for key, wanted in (("benchmark", benchmark), ("seed", seed)):
         if about[key] != wanted:
             raise ValueError(
@@ -333,14 +309,13 @@ def _read_export(source: Source, benchmark: str, limit: int | None, layer: int |
     if absent:
         raise ValueError(f"{folder} holds {about['models']}, not {absent}; give another traces_dir")
     for name in study.models:
-        whole = read_trace(folder / name)
-        if layer not in (None, whole.hidden_layer):
-            raise ValueError(f"{folder / name} was recorded at layer {whole.hidden_layer}, not {layer}")
-        for part in ("test", "train", "validation"):
-            ids = whole.question_id[whole.column("part") == part]
-            if part == "test" and limit is not None:
-                ids = spread(ids, limit)
-            getattr(study, part).append(whole.select(ids) if len(ids) else None)
+        parts = replay.read_parts(folder, name)
+        test = parts["test"]
+        if layer not in (None, test.hidden_layer):
+            raise ValueError(f"{folder / name} was recorded at layer {test.hidden_layer}, not {layer}")
+        study.test.append(test if limit is None else test.select(spread(test.question_id, limit)))
+        study.train.append(parts.get("train"))
+        study.validation.append(parts.get("validation"))
         study.probes.append(None)
     study.notes.append(
         "These traces are replayed: they hold what was measured, but no hidden states and no question texts."

@@ -7,6 +7,7 @@ import pytest
 from conftest import make_trace
 
 import cclib
+from cclib import replay
 from cclib.display import sentences
 from cclib.experiments import commercial_api
 from cclib.study import Source, Study
@@ -70,7 +71,8 @@ def test_all_stages_before_the_last_make_a_chain_too():
 def test_gpt4s_figures_are_read_at_the_thresholds_they_were_made_with(tmp_path):
     source = Source([], data_dir=tmp_path / "mmlu", traces_dir=tmp_path)
     known = replace(STUDY, benchmark="mmlu", source=source)
-    commercial_api.write_figures(commercial_api.commercial(known, 0.9, 0.5), tmp_path / "gpt-4.csv", 0.9, 0.5)
+    table = commercial_api.commercial(known, 0.9, 0.5)
+    replay.write_figures(table, tmp_path / replay.GPT4, "pt, pik: [0.9, 0.5]")
     kept = commercial_api.with_gpt4(known, 0.9, 0.5)
     assert list(kept.index) == ["large", "small → large"]
     assert commercial_api.with_gpt4(known, 0.8, 0.5) is None
@@ -86,7 +88,8 @@ def test_gpt4s_figures_are_read_at_the_thresholds_they_were_made_with(tmp_path):
 
 def test_figures_come_back_as_they_were_kept(tmp_path):
     table = commercial_api.commercial(STUDY, 0.5, 0.4)
-    again = commercial_api.read_figures(commercial_api.write_figures(table, tmp_path / "f.csv", 0.5, 0.4))
+    again, at = replay.read_figures(replay.write_figures(table, tmp_path / "f.csv", "at [0.5, 0.4]"))
+    assert at == [0.5, 0.4] and replay.read_figures(tmp_path / "none.csv") == (None, None)
     assert again.loc["small → large", "PD (points) interval"] == pytest.approx(
         table.loc["small → large", "PD (points) interval"]
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cclib import replay
 from cclib.experiments import commercial_api, probe_scans, transfer
 from cclib.experiments.probe_scans import reseeded
 from cclib.experiments.transfer import from_elsewhere
@@ -50,10 +51,10 @@ def publish(
         whole,
     )
     if opened := transfer.or_none(transfer.open_study, study, limit=elsewhere):
-        export_study(opened, folder / "open")
+        export_study(opened, folder / replay.OPEN)
     served = commercial_api.with_gpt4(study, pt, pik)
     if served is not None:
-        commercial_api.write_figures(served, folder / "gpt-4.csv", pt, pik)
+        replay.write_figures(served, folder / replay.GPT4, f"pt, pik: {json.dumps([pt, pik])}")
     return folder
 
 
@@ -74,16 +75,16 @@ def export_robustness(
     for s, other in enumerate(reseeded(study)[1:], 1):
         for i, trace in enumerate(other.test):
             if trace.p_ik is not None:
-                tests[i] = tests[i].with_column(f"p_ik_seed_{s}", trace.p_ik)
+                tests[i] = tests[i].with_column(replay.SEEDED.format(s), trace.p_ik)
     if transferred is not None:
         for i, trace in enumerate(from_elsewhere(study, transferred).test):
             if trace.p_ik is not None:
-                tests[i] = tests[i].with_column(f"p_ik_from_{transferred.benchmark}", trace.p_ik)
+                tests[i] = tests[i].with_column(replay.FROM.format(transferred.benchmark), trace.p_ik)
     folder = export_study(replace(study, test=tests), folder, whole)
     if transferred is not None:
-        export_study(transferred, folder / f"on-{transferred.benchmark}")
+        export_study(transferred, replay.on(folder, transferred.benchmark))
     about = json.dumps({"benchmark": study.benchmark, "seed": study.seed})
-    for file, scanned in (("layers.csv", layers), ("sizes.csv", sizes)):
+    for file, scanned in ((replay.LAYERS, layers), (replay.SIZES, sizes)):
         for name, table in (scanned or {}).items():
-            (folder / name / file).write_text(f"# {about}\n{table.to_csv()}")
+            replay.write_figures(table, folder / name / file, about)
     return folder

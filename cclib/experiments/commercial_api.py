@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cclib import cost, stats
+from cclib import cost, replay, stats
 from cclib.cascades import cascade
 from cclib.names import slug
 from cclib.stats import NO_INTERVAL
@@ -129,30 +128,5 @@ def with_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | None
     answers = Path(study.source.data_dir or ".").parent / "routellm_mmlu" / ROUTELLM
     if answers.exists():
         return commercial(with_last_stage(study, recorded_answers(answers, GPT4)), pt, pik)
-    kept = Path(study.source.traces_dir) / "gpt-4.csv"
-    return read_figures(kept) if kept.exists() and _thresholds(kept) == [pt, pik] else None
-
-
-def _thresholds(path: Path) -> list[float | None]:
-    return json.loads(path.read_text().partition("\n")[0].removeprefix("# pt, pik: "))
-
-
-def write_figures(table: pd.DataFrame, path: str | Path, pt: float, pik: float | None) -> Path:
-    """Keep a table of measured figures (not the answers they came from) as CSV; intervals as two columns."""
-    flat = table.copy()
-    for column in [c for c in flat if str(c).endswith("interval")]:
-        pairs = [v if isinstance(v, tuple) else NO_INTERVAL for v in flat[column]]
-        flat[f"{column}: low"], flat[f"{column}: high"] = zip(*pairs)
-        flat = flat.drop(columns=column)
-    Path(path).write_text(f"# pt, pik: {json.dumps([pt, pik])}\n{flat.to_csv()}")
-    return Path(path)
-
-
-def read_figures(path: str | Path) -> pd.DataFrame:
-    """What `write_figures` kept."""
-    flat = pd.read_csv(path, index_col=0, comment="#")
-    for low in [c for c in flat if c.endswith(": low")]:
-        name = low.removesuffix(": low")
-        flat[name] = list(zip(flat[low], flat[f"{name}: high"]))
-        flat = flat.drop(columns=[low, f"{name}: high"])
-    return flat
+    table, at = replay.read_figures(Path(study.source.traces_dir) / replay.GPT4)
+    return table if at == [pt, pik] else None

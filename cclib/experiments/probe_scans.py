@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from cclib import stats
+from cclib import replay, stats
 from cclib.confidence.p_ik import PIK
 from cclib.models.local import LanguageModel
 from cclib.questions import Question, spread
@@ -29,7 +29,7 @@ def reseeded(study: Study, n: int = SEEDS) -> list[Study]:
     for s in range(1, n):
         tests = []
         for i, trace in enumerate(study.test):
-            kept = trace.column(f"p_ik_seed_{s}")
+            kept = trace.column(replay.SEEDED.format(s))
             if kept is not None:
                 tests.append(trace.with_column("p_ik", kept))
             elif study.probes[i] is not None and trace.hidden is not None:
@@ -50,14 +50,13 @@ def by_layer(study: Study) -> dict[str, pd.DataFrame]:
     """
     tables = {}
     for stage, name in enumerate(study.models):
-        kept = study.folder(stage) / "layers.csv"
         if study.test[stage].p_ik is None:
             continue
-        if study.runs(stage) and study.train[stage] is not None and study.train[stage].hidden is not None:
+        if not study.live:
+            tables[name], _ = replay.read_figures(study.folder(stage) / replay.LAYERS)
+        elif study.runs(stage) and study.train[stage] is not None:
             tables[name] = scan(study, stage)[["accuracy", "F1", "AUROC"]]
-        elif not study.live and kept.exists():
-            tables[name] = pd.read_csv(kept, comment="#", index_col="layer")
-    return tables
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def by_size(study: Study) -> dict[str, pd.DataFrame]:
@@ -67,11 +66,11 @@ def by_size(study: Study) -> dict[str, pd.DataFrame]:
     """
     tables = {}
     for stage, name in enumerate(study.models):
-        folder, test, validation = study.folder(stage), study.test[stage], study.validation[stage]
-        if not study.live and (folder / "sizes.csv").exists():
-            tables[name] = pd.read_csv(folder / "sizes.csv", comment="#", index_col="training questions")
-        elif study.live and study.probes[stage] is not None and validation is not None:
-            whole = read_trace(folder)
+        test, validation = study.test[stage], study.validation[stage]
+        if not study.live:
+            tables[name], _ = replay.read_figures(study.folder(stage) / replay.SIZES)
+        elif study.probes[stage] is not None and validation is not None:
+            whole = read_trace(study.folder(stage))
             known = set(whole.question_id) - set(test.question_id) - set(validation.question_id)
             pool = [i for i in study.all_questions if i in known]
             rows = {}
@@ -81,7 +80,7 @@ def by_size(study: Study) -> dict[str, pd.DataFrame]:
                 low, high = stats.bootstrap(stats.auroc, test.correct, score, n=400)
                 rows[n] = {"AUROC": stats.auroc(test.correct, score), "low": low, "high": high}
             tables[name] = pd.DataFrame.from_dict(rows, orient="index").rename_axis("training questions")
-    return tables
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def scan(study: Study, stage: int) -> pd.DataFrame:

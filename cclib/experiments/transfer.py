@@ -1,22 +1,21 @@
 """How far P(IK) carries: to other questions, other seeds, other layers, fewer training questions.
 
-An exported study holds the results of these too (`export_robustness`), because a reader without hidden
+An exported study holds the results of these too (`cclib.replay`), because a reader without hidden
 states cannot work them out anew.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from cclib import replay
 from cclib.benchmarks import load_benchmark
 from cclib.cascades import check_stages
 from cclib.confidence.p_ik import PIK
 from cclib.questions import Question, spread
-from cclib.study import EXPORT_FILE, Source, Study, load_study
-from cclib.traces import read_trace
+from cclib.study import Source, Study, load_study
 
 # the questions that a probe of this benchmark is tried on unchanged (the paper: MMLU to GPQA)
 ELSEWHERE = {"atlas": "atlas-ood", "mmlu": "gpqa"}
@@ -35,7 +34,7 @@ def transfer(
             that cannot be had (a note says why); in an exported study, the one that was exported.
 
     Raises:
-        FileNotFoundError: the other benchmark, or its exported traces, are not there.
+        NotAtHand: the other benchmark, or its exported traces, are not there.
     """
     if not study.live:
         return _read_transfer(study, benchmark)
@@ -63,7 +62,7 @@ def or_none(made: Callable[..., Study], *arguments: object, **options: object) -
     """What `transfer` or `open_study` returns, or None where its questions or traces are not at hand."""
     try:
         return made(*arguments, **options)
-    except FileNotFoundError:
+    except replay.NotAtHand:
         return None
 
 
@@ -71,33 +70,30 @@ def find_benchmark(
     asked: str | None, wished: str | None, at_hand: str, data_dir: str | Path | None = None
 ) -> tuple[str, list[Question], list[str]]:
     """The benchmark that was asked for; or else the wished one, or what is at hand where that fails."""
-    if asked:
-        return asked, load_benchmark(asked, data_dir=data_dir), []
+    name = asked or wished or at_hand
     try:
-        name = wished or at_hand
         return name, load_benchmark(name, data_dir=data_dir), []
     except (FileNotFoundError, PermissionError) as error:
+        if asked:
+            raise replay.NotAtHand(str(error)) from error
         note = f"{at_hand} stands in for {name}, which is not at hand: {error}"
         return at_hand, load_benchmark(at_hand), [note]
 
 
 def _read_transfer(study: Study, benchmark: str | None) -> Study:
     folder = Path(study.source.traces_dir)
-    found = sorted(p.parent.name.removeprefix("on-") for p in folder.glob(f"on-*/{EXPORT_FILE}"))
+    found = replay.benchmarks_of(folder)
     other = benchmark or (found[0] if found else None)
     if other not in found:
-        raise FileNotFoundError(
+        raise replay.NotAtHand(
             f"{folder} holds no traces of these models on {other or 'another benchmark'} "
             f"(it has: {', '.join(found) or 'none'}); run the models, and export with export_robustness"
         )
-    names = [m for m in study.models if (folder / f"on-{other}" / m).exists()]
-    test = [read_trace(folder / f"on-{other}" / m) for m in names]
-    empty = [None] * len(test)
-    source = Source(names, traces_dir=folder / f"on-{other}")
-    notes = list(study.notes)
-    return Study(
-        names, other, study.seed, check_stages(test), empty, empty, empty, notes=notes, source=source
-    )
+    away = replay.on(folder, other)
+    names = [m for m in study.models if m in replay.read_about(away)["models"]]
+    test = check_stages([replay.read_parts(away, m)["test"] for m in names])
+    kept = {"notes": list(study.notes), "source": Source(names, traces_dir=away)}
+    return Study(names, other, study.seed, test, *[[None] * len(test)] * 3, **kept)
 
 
 def from_elsewhere(study: Study, other: Study) -> Study:
@@ -108,7 +104,7 @@ def from_elsewhere(study: Study, other: Study) -> Study:
     """
     tests = []
     for name, trace in zip(study.models, study.test):
-        kept = trace.column(f"p_ik_from_{other.benchmark}")
+        kept = trace.column(replay.FROM.format(other.benchmark))
         away = other.test[other.models.index(name)] if name in other.models else None
         if kept is None and trace.hidden is not None and away is not None and away.hidden is not None:
             check = set(spread(away.question_id, len(away) // 5))
@@ -128,14 +124,14 @@ def open_study(study: Study, benchmark: str | None = None, limit: int | None = N
     """
     source = study.source
     if not study.live:
-        folder = Path(source.traces_dir) / "open"
-        about = json.loads((folder / EXPORT_FILE).read_text())
+        folder = Path(source.traces_dir) / replay.OPEN
+        about = replay.read_about(folder)
         return load_study(source.names, about["benchmark"], seed=about["seed"], traces_dir=folder)
     wished = "popqa" if study.benchmark == "mmlu" else None
     name, _, notes = find_benchmark(benchmark, wished, "atlas-open")
     local = [source.names[i] for i in range(len(study.models)) if study.runs(i)]
     if not local:
-        raise FileNotFoundError("open questions need a model to answer them that runs here; none does")
+        raise replay.NotAtHand("open questions need a model to answer them that runs here; none does")
     given = {"limit": limit, "seed": study.seed, "traces_dir": source.traces_dir, "device": source.device}
     found = load_study(local, name, **given)
     return replace(found, notes=[*found.notes, *notes])
