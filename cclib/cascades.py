@@ -58,7 +58,7 @@ class Cascade:
         out = np.zeros((len(self.stages), len(self.stage)), bool)
         for i, (trace, threshold) in enumerate(zip(self.stages[:-1], self.pik)):
             if threshold is not None:
-                out[i] = (self.stage > i) & (trace.p_ik < threshold)
+                out[i] = (self.stage > i) & ~passes(trace.p_ik, threshold)
         return out
 
     @property
@@ -81,15 +81,15 @@ def cascade(traces: Sequence[Trace], pt: Threshold = 0.9, pik: Threshold = 0.5) 
     stages = check_stages(traces)
     pts = _thresholds("pt", pt, len(stages) - 1)
     piks = _thresholds("pik", pik, len(stages) - 1)
-    keeps = [_keeps(t, a, b) for t, a, b in zip(stages, pts, piks)]
-    return Cascade(stages, first_true(keeps, len(stages[0])), pts, piks)
+    kept = [_keeps(t, a, b) for t, a, b in zip(stages, pts, piks)]
+    return Cascade(stages, first_true(kept, len(stages[0])), pts, piks)
 
 
-def first_true(keeps: Sequence[np.ndarray], n: int) -> np.ndarray:
-    """(n,) index of the first stage that keeps each question; len(keeps) where none does."""
-    stage = np.full(n, len(keeps))
-    for i in reversed(range(len(keeps))):
-        stage[keeps[i]] = i
+def first_true(kept: Sequence[np.ndarray], n: int) -> np.ndarray:
+    """(n,) index of the first stage that keeps each question; len(kept) where none does."""
+    stage = np.full(n, len(kept))
+    for i in reversed(range(len(kept))):
+        stage[kept[i]] = i
     return stage
 
 
@@ -139,22 +139,34 @@ def check_thresholds(pt: float, pik: float | None) -> None:
     _thresholds("pik", pik, 1)
 
 
-def _keeps(trace: Trace, pt: float, pik: float | None) -> np.ndarray:
+def passes(score: np.ndarray | float | None, theta: float | None) -> np.ndarray | bool:
+    """Whether a confidence reaches its threshold; so does one that is not read, or has none."""
+    return True if score is None or theta is None else score >= theta
+
+
+def keeps(
+    p_t: np.ndarray | float | None,
+    p_ik: np.ndarray | float | None,
+    theta_t: float | None,
+    theta_ik: float | None,
+) -> np.ndarray | bool:
+    """The selection rule (Section 2.1): a stage answers where P(T) and P(IK) both reach their thresholds."""
+    return passes(p_t, theta_t) & passes(p_ik, theta_ik)
+
+
+def _keeps(trace: Trace, theta_t: float, theta_ik: float | None) -> np.ndarray:
     """(n,) bool: the questions that a stage answers if they reach it."""
     if trace.p_t is None:
         raise ValueError(
             f"{trace.model} has no p_t, so it can only be the last stage; "
             "record probabilities for it, or put it last"
         )
-    keep = trace.p_t >= pt
-    if pik is None:
-        return keep
-    if trace.p_ik is None:
+    if theta_ik is not None and trace.p_ik is None:
         raise ValueError(
             f"{trace.model} has no p_ik: fit a probe (cclib.PIK.fit) and score the trace, "
             "or pass pik=None to leave P(IK) out"
         )
-    return keep & (trace.p_ik >= pik)
+    return keeps(trace.p_t, trace.p_ik, theta_t, theta_ik)
 
 
 def chains(k: int) -> list[tuple[int, ...]]:

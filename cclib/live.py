@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cclib.cascades import check_thresholds
+from cclib.cascades import check_thresholds, keeps, passes
 from cclib.confidence.p_ik import PIK
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, slug
 from cclib.prices import Prices, price_of, read_prices
+from cclib.prompts import LETTERS
 from cclib.questions import Question
 from cclib.recording import collect
 
@@ -38,16 +39,29 @@ class Step:
 
     model: str
     p_ik: float | None
-    p_t: float
-    prediction: int  # index of the option; -1 where an API's answer names none
-    decision: str  # "answer" or "escalate", and why
+    p_t: float | None
+    prediction: int  # index of the option; -1 where none is named
+    low: tuple[str, ...] = ()  # the confidences under their thresholds
+    last: bool = False  # the last stage of the cascade
+    right: bool | None = None  # where it is known
+
+    @property
+    def answers(self) -> bool:
+        return self.last or not self.low
+
+    @property
+    def decision(self) -> str:
+        if not self.answers:
+            return f"escalate: {' and '.join(self.low)} too low"
+        verdict = {None: "", True: " (right)", False: " (wrong)"}[self.right]
+        return f"answer{verdict}: {'the last stage always does' if self.last else 'confident enough'}"
 
 
 @dataclass(frozen=True)
 class Walk:
     """The stages that one question went through; the last of them answered."""
 
-    question: Question
+    question: Question | None  # None where its text is not at hand
     steps: list[Step]
 
     @property
@@ -58,21 +72,37 @@ class Walk:
     @property
     def answer(self) -> str:
         """The text of the chosen option."""
-        return _option(self.question, self.steps[-1].prediction)
+        chosen = self.steps[-1].prediction
+        return self.question.choices[chosen] if chosen >= 0 else "no option named"
+
+    def said(self, step: Step) -> str:
+        """The option that a step names, by its letter and its text."""
+        if step.prediction < 0:
+            return "–"
+        letter = LETTERS[step.prediction]
+        return letter if self.question is None else f"{letter}. {self.question.choices[step.prediction]}"
 
     def table(self) -> pd.DataFrame:
         """One row a stage: model, P(IK), P(T), its option, its decision."""
-        rows = [
-            {
-                "model": s.model,
-                "P(IK)": s.p_ik,
-                "P(T)": s.p_t,
-                "would answer": _option(self.question, s.prediction),
-                "decision": s.decision,
-            }
-            for s in self.steps
-        ]
-        return pd.DataFrame(rows)
+        rows = [(s.model, s.p_ik, s.p_t, self.said(s), s.decision) for s in self.steps]
+        frame = pd.DataFrame(rows, columns=["model", "P(IK)", "P(T)", "would answer", "decision"])
+        return frame.astype({"P(IK)": float, "P(T)": float})
+
+
+def step(
+    model: str,
+    p_ik: float | None,
+    p_t: float | None,
+    prediction: int,
+    theta_t: float,
+    theta_ik: float | None,
+    last: bool,
+    right: bool | None = None,
+) -> Step:
+    """One stage's step at these thresholds."""
+    scores = (("P(IK)", p_ik, theta_ik), ("P(T)", p_t, theta_t))
+    low = tuple(name for name, score, theta in scores if not passes(score, theta))
+    return Step(model, p_ik, p_t, prediction, low, last, right)
 
 
 @dataclass(frozen=True)
@@ -142,13 +172,11 @@ def ask(
     probes = _match(probes, loaded)
     steps = []
     for i, (model, probe) in enumerate(zip(loaded, probes)):
-        row, p_ik = _answer(model, [question], probe, pik, None)
-        last = i == len(loaded) - 1
-        why = _reason(row[0]["p_t"], None if p_ik is None else float(p_ik[0]), pt, pik)
-        decision = "answer: the last stage always does" if last else why
-        score = None if p_ik is None else float(p_ik[0])
-        steps.append(Step(model.slug, score, row[0]["p_t"], row[0]["prediction"], decision))
-        if decision.startswith("answer"):
+        rows, scores = _answer(model, [question], probe, pik, None)
+        p_ik = None if scores is None else float(scores[0])
+        given = (rows[0]["p_t"], rows[0]["prediction"], pt, pik, i == len(loaded) - 1)
+        steps.append(step(model.slug, p_ik, *given))
+        if steps[-1].answers:
             break
     return Walk(question, steps)
 
@@ -186,11 +214,7 @@ def live_cascade(
             break
         began = time.perf_counter()
         rows, p_ik = _answer(model, [questions[j] for j in reached], probe, pik, store)
-        keep = np.array([r["p_t"] >= pt for r in rows])
-        if p_ik is not None:
-            keep &= p_ik >= pik
-        if i == len(loaded) - 1:
-            keep[:] = True
+        keep = keeps(np.array([r["p_t"] for r in rows]), p_ik, pt, pik) | (i == len(loaded) - 1)
         prediction[reached] = [r["prediction"] for r in rows]
         stage[reached[keep]] = i
         reached = reached[~keep]
@@ -249,16 +273,3 @@ def _bought(model: APIModel, questions: Sequence[Question], store: str | Path | 
         return collect(model, questions, store).table.to_pylist()
     by_id = {row["question_id"]: row for rows in answer_by_api(model, questions) for row in rows}
     return [by_id[q.id] for q in questions]
-
-
-def _option(question: Question, prediction: int) -> str:
-    return question.choices[prediction] if prediction >= 0 else "no option named"
-
-
-def _reason(p_t: float, p_ik: float | None, pt: float, pik: float | None) -> str:
-    low = []
-    if p_ik is not None and pik is not None and p_ik < pik:
-        low.append("P(IK)")
-    if p_t < pt:
-        low.append("P(T)")
-    return f"escalate: {' and '.join(low)} too low" if low else "answer: confident enough"

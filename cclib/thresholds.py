@@ -29,7 +29,7 @@ from scipy.special import expit, logit
 from scipy.stats import beta, binom
 
 from cclib import cost
-from cclib.cascades import check_stages, first_true
+from cclib.cascades import check_stages, first_true, keeps
 from cclib.traces import Trace
 
 GRID = np.r_[1.0, expit(np.linspace(9, -3, 49)), 0.0]  # a quarter of a logit a step
@@ -206,13 +206,10 @@ def candidates(
         raise ValueError(f"unknown accounting {accounting!r}; known: {', '.join(cost.ACCOUNTINGS)}")
     right = np.stack([t.correct for t in stages]).astype(np.int8)  # (k, n)
     loss, price = np.empty((len(pt), n), np.int8), np.empty((len(pt), n))
-    for j, (least_pt, least_pik) in enumerate(zip(pt, pik)):
-        both = not np.isnan(least_pik).any()
-        keeps = [
-            (t.p_t >= a) & (t.p_ik >= b) if both else t.p_t >= a
-            for t, a, b in zip(stages, least_pt, least_pik)
-        ]
-        stage = first_true(keeps, n)
+    for j, (theta_t, theta_ik) in enumerate(zip(pt, pik)):
+        both = not np.isnan(theta_ik).any()
+        inner = zip(stages, theta_t, theta_ik)
+        stage = first_true([keeps(t.p_t, t.p_ik, a, b if both else None) for t, a, b in inner], n)
         loss[j] = right[-1] - np.choose(stage, right)
         charged = answering
         if accounting == "every-pass":

@@ -7,17 +7,12 @@ import pytest
 
 matplotlib.use("Agg")
 from cclib.display import plots  # noqa: E402
+from cclib.live import Walk, step  # noqa: E402
+from cclib.questions import Question  # noqa: E402
 
 NUMBERS = pd.DataFrame({"value": [0.5, 0.7], "low": [0.4, 0.6], "high": [0.6, 0.8]}, index=["a", "b"])
-STEPS = pd.DataFrame(
-    {
-        "model": ["s", "l"],
-        "P(IK)": [0.3, np.nan],
-        "P(T)": [0.95, 0.6],
-        "would answer": ["$x_1$ <b>", "France"],
-        "decision": ["escalate: P(IK) too low", "answer: the last stage always does"],
-    }
-)
+QUESTION = Question("q", "s", "Which?", ("$x_1$ <b>", "France"), 1)
+STEPS = Walk(QUESTION, [step("s", 0.3, 0.95, 0, 0.9, 0.5, False), step("l", None, 0.6, 1, 0.9, 0.5, True)])
 X = np.linspace(0, 1, 5)
 BINS = pd.DataFrame({"confidence": X, "accuracy": X, "count": 10})
 DRAWN = {

@@ -140,7 +140,7 @@ def test_shown_tables_hold_no_markup_of_strangers():
 def test_the_walk_of_a_question_is_the_cascades():
     result = cclib.cascade(TRACES, 0.6, 0.5)
     for index in (0, 7, int(result.stage.argmax())):
-        steps = results.walk(STUDY, index, 0.6, 0.5)
+        steps = results.walk(STUDY, index, 0.6, 0.5).table()
         assert len(steps) == result.stage[index] + 1
         assert (
             steps["decision"]

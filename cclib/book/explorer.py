@@ -22,12 +22,13 @@ import numpy as np
 from cclib import cost
 from cclib.book.editions import Book, Edition, digest
 from cclib.cascades import check_stages
+from cclib.paper import PT_THRESHOLD
 from cclib.study import Study, load_study
 from cclib.traces import Trace
 
 PAGE = Path("book") / "explorer.md"
 FOLDER = Path("book") / "_static" / "explorer"
-PAPER = {"pt": 0.9, "pik": 0.5}  # what the chapters use; the paper does not print its threshold on P(IK)
+PAPER = {"pt": PT_THRESHOLD, "pik": 0.5}  # as the chapters; the paper does not print its threshold on P(IK)
 
 
 def write(book: Book, names: Sequence[str] = (), echo: Callable[[str], None] = print) -> list[Path]:

@@ -6,8 +6,10 @@ caller's: they state the finding. Series differ by marker or hatch as well as by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from textwrap import shorten
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +17,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+
+from cclib.live import Walk
 
 # Okabe and Ito's colours, ordered so that neighbours differ in lightness too
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
@@ -34,12 +38,23 @@ STYLE = {
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
     "text.parse_math": False,  # a name with dollar signs is a name
-    "svg.hashsalt": "cclib",  # the same figure has the same bytes in every build
 }
 
 
+def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the book's style; matplotlib's settings are left as they were."""
+
+    @wraps(draw)
+    def styled(*arguments: Any, **options: Any) -> Figure:
+        with plt.rc_context(sns.plotting_context("notebook") | sns.axes_style("ticks") | STYLE):
+            figure = draw(*arguments, **options)
+            figure.draw_without_rendering()  # ticks take their style when they are first drawn
+            return figure
+
+    return styled
+
+
 def _axes(title: str, width: float = 7.2, height: float = 3.8, columns: int = 1) -> tuple[Figure, np.ndarray]:
-    sns.set_theme(style="ticks", rc=STYLE)
     figure, axes = plt.subplots(1, columns, figsize=(width, height), squeeze=False)
     if columns == 1:
         axes[0, 0].set_title(title)
@@ -48,25 +63,22 @@ def _axes(title: str, width: float = 7.2, height: float = 3.8, columns: int = 1)
     return figure, axes[0]
 
 
-def walk(steps: pd.DataFrame, pt: float, pik: float | None, title: str) -> Figure:
-    """One question's way through the stages (Figure 1 of the paper).
-
-    Args:
-        steps: one row a stage with columns model, P(IK), P(T), would answer, decision.
-    """
+@_styled
+def walk(walk: Walk, theta_t: float, theta_ik: float | None, title: str) -> Figure:
+    """One question's way through the stages (Figure 1 of the paper)."""
+    steps = walk.steps
     figure, axes = _axes(title, height=1.0 + 1.15 * len(steps))
     ax = axes[0]
-    for i, row in enumerate(steps.to_dict("records")):
+    for i, step in enumerate(steps):
         y = len(steps) - 1 - i
-        answers = row["decision"].startswith("answer")
-        box = {"boxstyle": "round", "fc": "#e8f0f8" if answers else "white", "ec": COLOURS[6]}
-        ax.text(0.0, y, row["model"], va="center", fontsize=10, bbox=box)
-        for x, name, threshold in ((0.27, "P(IK)", pik), (0.50, "P(T)", pt)):
-            _gauge(ax, x, y, name, row[name], threshold)
-        said = shorten(str(row["would answer"]), 30, placeholder=" ...")
+        box = {"boxstyle": "round", "fc": "#e8f0f8" if step.answers else "white", "ec": COLOURS[6]}
+        ax.text(0.0, y, step.model, va="center", fontsize=10, bbox=box)
+        _gauge(ax, 0.27, y, "P(IK)", step.p_ik, theta_ik)
+        _gauge(ax, 0.50, y, "P(T)", step.p_t, theta_t)
+        said = shorten(walk.said(step), 30, placeholder=" ...")
         ax.text(0.74, y + 0.13, f"“{said}”", va="center", fontsize=9)
-        ax.text(0.74, y - 0.17, row["decision"], va="center", fontsize=9, weight="bold")
-        if not answers:
+        ax.text(0.74, y - 0.17, step.decision, va="center", fontsize=9, weight="bold")
+        if not step.answers:
             ax.annotate("", (0.06, y - 0.72), (0.06, y - 0.25), arrowprops={"arrowstyle": "-|>", "lw": 1.5})
     ax.set(xlim=(-0.03, 1.12), ylim=(-0.6, len(steps) - 0.4))
     ax.axis("off")
@@ -75,9 +87,8 @@ def walk(steps: pd.DataFrame, pt: float, pik: float | None, title: str) -> Figur
 
 def _gauge(ax: plt.Axes, x: float, y: float, name: str, value: float | None, threshold: float | None) -> None:
     """A bar from 0 to 1 with the value filled and the threshold marked."""
-    missing = value is None or np.isnan(value)
-    ax.text(x, y + 0.24, f"{name} not used" if missing else f"{name} = {value:.2f}", fontsize=9)
-    if missing:
+    ax.text(x, y + 0.24, f"{name} not used" if value is None else f"{name} = {value:.2f}", fontsize=9)
+    if value is None:
         return
     width = 0.18
     ax.add_patch(plt.Rectangle((x, y - 0.12), width, 0.22, fc="none", ec="#666666"))
@@ -86,6 +97,7 @@ def _gauge(ax: plt.Axes, x: float, y: float, name: str, value: float | None, thr
         ax.plot([x + width * threshold] * 2, [y - 0.2, y + 0.18], color=COLOURS[5], lw=2)
 
 
+@_styled
 def confidence_histogram(confidence: np.ndarray, correct: np.ndarray, name: str, title: str) -> Figure:
     """Where right and wrong answers lie on a confidence; both (n,)."""
     figure, (ax,) = _axes(title)
@@ -101,6 +113,7 @@ def confidence_histogram(confidence: np.ndarray, correct: np.ndarray, name: str,
     return figure
 
 
+@_styled
 def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Reliability diagram; each curve has columns confidence, accuracy and count, a row a bin."""
     figure, (ax,) = _axes(title, width=7.2, height=4.4)
@@ -117,6 +130,7 @@ def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
+@_styled
 def stage_counts(counts: pd.DataFrame, title: str, unit: str = "questions answered") -> Figure:
     """Stacked bars: one row a chain, one column a model; missing stages are zero."""
     figure, (ax,) = _axes(title, height=1.4 + 0.45 * len(counts))
@@ -131,6 +145,7 @@ def stage_counts(counts: pd.DataFrame, title: str, unit: str = "questions answer
     return figure
 
 
+@_styled
 def frontier(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     points: Mapping[str, tuple[float, float]],
@@ -166,6 +181,7 @@ def frontier(
     return figure
 
 
+@_styled
 def surface(
     pt: np.ndarray, pik: np.ndarray, panels: Mapping[str, np.ndarray], title: str, mark: tuple | None = None
 ) -> Figure:
@@ -183,6 +199,7 @@ def surface(
     return figure
 
 
+@_styled
 def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figure:
     """ROC curves (false positive rate, true positive rate)."""
     figure, (ax,) = _axes(title, width=5.2, height=4.4)
@@ -194,6 +211,7 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figu
     return figure
 
 
+@_styled
 def lines(
     table: pd.DataFrame,
     title: str,
@@ -216,6 +234,7 @@ def lines(
     return figure
 
 
+@_styled
 def intervals(table: pd.DataFrame, title: str, xlabel: str, reference: float | None = None) -> Figure:
     """Estimates with their 95 % intervals: columns value, low, high; one row a name, top to bottom."""
     figure, (ax,) = _axes(title, height=1.3 + 0.32 * len(table))
@@ -230,6 +249,7 @@ def intervals(table: pd.DataFrame, title: str, xlabel: str, reference: float | N
     return figure
 
 
+@_styled
 def beside(table: pd.DataFrame, columns: Sequence[str], title: str, xlabel: str) -> Figure:
     """Two values a row joined by a line: the paper's and this edition's."""
     figure, (ax,) = _axes(title, height=1.3 + 0.34 * len(table))
@@ -244,6 +264,7 @@ def beside(table: pd.DataFrame, columns: Sequence[str], title: str, xlabel: str)
     return figure
 
 
+@_styled
 def prices(cost: pd.Series, quality: pd.Series, title: str) -> Figure:
     """Quality over extra cost, a point a method; both are indexed by the method's name."""
     figure, (ax,) = _axes(title, height=4.4)
@@ -261,6 +282,7 @@ def prices(cost: pd.Series, quality: pd.Series, title: str) -> Figure:
     return figure
 
 
+@_styled
 def drops(
     choices: Mapping[str, pd.DataFrame], known: tuple[float, float], max_drop: float, title: str
 ) -> Figure:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cclib import cost, stats
 from cclib.cascades import Cascade
+from cclib.experiments.results import points_above
 from cclib.experiments.sensitivity import WAYS
 from cclib.names import verbatim
 from cclib.study import Study, chains_of
@@ -18,7 +19,7 @@ def verdicts(results: Mapping[str, Cascade]) -> str:
     """One line a chain: accuracy against its last model, and compute by both accountings (Markdown)."""
     lines = []
     for name, result in chains_of(results).items():
-        moved, low, high = _points(result)
+        moved, (low, high) = points_above(result.correct, result.stages[-1].correct)
         kept = (
             "loses accuracy"
             if high < 0
@@ -41,7 +42,7 @@ def at_a_glance(study: Study, results: Mapping[str, Cascade]) -> str:
         "| --- | --: | --: | --: | --: |",
     ]
     for name, result in chains_of(results).items():
-        moved, low, high = _points(result)
+        moved, (low, high) = points_above(result.correct, result.stages[-1].correct)
         saved = (cost.reduced(result, accounting) for accounting in cost.ACCOUNTINGS)
         cells = [
             name,
@@ -65,13 +66,6 @@ def near_chance(study: Study) -> list[str]:
         for name, trace in zip(study.models, study.test)
         if stats.accuracy_interval(trace.correct)[0] < guess + 0.05
     ]
-
-
-def _points(result: Cascade) -> tuple[float, float, float]:
-    """Accuracy above the last model's, and the ends of its 95 % interval, in points."""
-    last = result.stages[-1].correct
-    low, high = stats.paired_difference_interval(result.correct, last)
-    return 100 * (result.accuracy - last.mean()), 100 * low, 100 * high
 
 
 def _saving(result: Cascade) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cclib import stats
 from cclib.cascades import cascade, sweep
-from cclib.experiments.results import GRID, against_last_model, to_frame
+from cclib.experiments.results import GRID, against_last_model, points_above, to_frame
 from cclib.study import Study
 
 
@@ -38,14 +37,14 @@ def worth_of_pik(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
         both, alone = cascade(stages, pt, pik), cascade(stages, pt, None)
         swept = sweep(stages, GRID)
         matched = cascade(stages, _same_share(swept.stage_counts[:, 0, -1], both.stage_counts[-1]), None)
-        low, high = stats.paired_difference_interval(both.correct, alone.correct)
-        fair = stats.paired_difference_interval(both.correct, matched.correct)
+        points, interval = points_above(both.correct, alone.correct)
+        fair, fair_interval = points_above(both.correct, matched.correct)
         rows[study.chain_name(members)] = {
-            "difference (points)": 100 * (both.accuracy - alone.accuracy),
-            "difference interval": (100 * low, 100 * high),
+            "difference (points)": points,
+            "difference interval": interval,
             "more questions to the last stage": int(both.stage_counts[-1] - alone.stage_counts[-1]),
-            "difference at equal share (points)": 100 * (both.accuracy - matched.accuracy),
-            "difference at equal share, interval": (100 * fair[0], 100 * fair[1]),
+            "difference at equal share (points)": fair,
+            "difference at equal share, interval": fair_interval,
         }
     return to_frame(rows, ["chain"])
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cclib import cost, replay, stats
 from cclib.cascades import cascade
+from cclib.experiments.results import points_above
 from cclib.names import slug
 from cclib.stats import NO_INTERVAL
 from cclib.study import Study
@@ -93,15 +94,14 @@ def commercial(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
             continue
         with_pik = all(trace.p_ik is not None for trace in stages)
         result = cascade([*stages, last], pt, pik if with_pik else None)
-        drop = stats.performance_drop(float(last.correct.mean()), result.accuracy)
-        low, high = stats.paired_difference_interval(result.correct, last.correct)
+        points, interval = points_above(result.correct, last.correct)
         sent = int(result.stage_counts[-1])
         rows[study.chain_name((*members, end))] = {
             "accuracy": result.accuracy,
             "accuracy interval": stats.accuracy_interval(result.correct),
             "questions sent": sent,
-            "PD (points)": drop.absolute,
-            "PD (points) interval": (100 * low, 100 * high),
+            "PD (points)": points,
+            "PD (points) interval": interval,
             "reduced tokens of the last stage": _last_stage_saving(result),
             "reduced interval": stats.wilson(len(study) - sent, len(study)) if len(study) else NO_INTERVAL,
             "P(IK) used": "yes" if with_pik else "no",

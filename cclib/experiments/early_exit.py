@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cclib.cascades import passes
 from cclib.confidence.attention import packed
 from cclib.confidence.forward import PACK_TOKENS, encode_questions
 from cclib.confidence.p_ik import PIK
@@ -61,7 +62,7 @@ def read_leaving(
         # float16 as in a recorded trace, so that both come to the same decision
         seen = hidden[0, last].clamp(-65504, 65504).to(torch.float16).cpu().float().numpy()
         state["p_ik"] = probe.probability(seen)
-        state["stayed"] = np.flatnonzero(state["p_ik"] >= threshold)
+        state["stayed"] = np.flatnonzero(passes(state["p_ik"], threshold))
         if not len(state["stayed"]):
             raise _NobodyStays
         groups, kept = remaining(pack.groups, set(state["stayed"].tolist()))

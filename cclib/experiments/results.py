@@ -12,6 +12,7 @@ import pandas as pd
 from cclib import cost, stats
 from cclib.cascades import Cascade, cascade
 from cclib.cost import saving_interval
+from cclib.live import Walk, step
 from cclib.study import Study
 from cclib.traces import read_trace
 
@@ -24,21 +25,12 @@ def accuracy(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     """
     rows = {}
     for name, result in study.run_chains(pt, pik).items():
-        last = result.stages[-1].correct
         row: dict[str, object] = {
             "accuracy": result.accuracy,
             "accuracy interval": stats.accuracy_interval(result.correct),
         }
         if len(result.stages) > 1:
-            drop = stats.performance_drop(float(last.mean()), result.accuracy)
-            low, high = stats.paired_difference_interval(result.correct, last)
-            row |= {
-                "PD (points)": drop.absolute,
-                "PD (points) interval": (100 * low, 100 * high),
-                "PD (relative)": drop.relative,
-                "reduced compute, paper": cost.reduced(result, "paper"),
-                "reduced compute, paper, interval": saving_interval(result, "paper"),
-                "reduced compute, every pass": cost.reduced(result, "every-pass"),
+            row |= against_last_model(result) | {
                 "reduced compute, every pass, interval": saving_interval(result, "every-pass"),
                 "time": -cost.seconds(result, "every-pass").reduced,
             }
@@ -142,38 +134,20 @@ def kept_by_stage(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-def walk(study: Study, index: int, pt: float, pik: float | None) -> pd.DataFrame:
-    """The stages that the study's question number `index` goes through, as `live.Walk.table` shows them."""
-    question = study.questions[index] if study.questions else None
-    result = cascade(study.test, pt, study.threshold(pik))
-    rows = []
+def walk(study: Study, index: int, pt: float, pik: float | None) -> Walk:
+    """The stages that the study's question number `index` goes through, from its traces."""
+    result, theta_ik = cascade(study.test, pt, study.threshold(pik)), study.threshold(pik)
+    steps = []
     for i, trace in enumerate(study.test[: result.stage[index] + 1]):
-        prediction = trace.column("prediction")
-        named = prediction is not None and prediction[index] >= 0  # a reply may name no option
-        said = "ABCDEFGHIJ"[prediction[index]] if named else "–"
-        if question is not None and named:
-            said = f"{said}. {question.choices[prediction[index]]}"
-        low = [
-            name
-            for name, score, at in (("P(IK)", trace.p_ik, study.threshold(pik)), ("P(T)", trace.p_t, pt))
-            if score is not None and at is not None and score[index] < at
-        ]
-        last = i == len(study.test) - 1
-        passed = i < result.stage[index]
-        row = {"model": study.models[i]}
-        row |= {
-            name: np.nan if score is None else float(score[index])
-            for name, score in (("P(IK)", trace.p_ik), ("P(T)", trace.p_t))
-        }
-        row["would answer"] = said
-        row["decision"] = (
-            f"escalate: {' and '.join(low)} too low"
-            if passed
-            else f"answer ({'right' if trace.correct[index] else 'wrong'})"
-            + (": the last stage always does" if last else ": confident enough")
+        p_ik, p_t, chosen = (
+            None if column is None else column[index].item()
+            for column in (trace.p_ik, trace.p_t, trace.column("prediction"))
         )
-        rows.append(row)
-    return pd.DataFrame(rows)
+        last, right = i == len(study.test) - 1, bool(trace.correct[index])
+        right = right if i == result.stage[index] else None
+        chosen = int(chosen) if chosen is not None and chosen >= 0 else -1  # a reply may name no option
+        steps.append(step(study.models[i], p_ik, p_t, chosen, pt, theta_ik, last, right))
+    return Walk(study.questions[index] if study.live else None, steps)
 
 
 def fates(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
@@ -196,16 +170,21 @@ def fates(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
 GRID = np.linspace(0, 1, 101)
 
 
+def points_above(right: np.ndarray, other: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Accuracy of (n,) answers above that of others to the same questions, in points, and its interval."""
+    low, high = stats.paired_difference_interval(right, other)
+    return stats.performance_drop(float(other.mean()), float(right.mean())).absolute, (100 * low, 100 * high)
+
+
 def against_last_model(result: Cascade) -> dict[str, object]:
-    """The three numbers that the paper's ablations show, with intervals and by both accountings."""
+    """A cascade against its last model, with intervals and by both accountings."""
     last = result.stages[-1].correct
-    drop = stats.performance_drop(float(last.mean()), result.accuracy)
-    low, high = stats.paired_difference_interval(result.correct, last)
+    points, interval = points_above(result.correct, last)
     return {
         "accuracy": result.accuracy,
-        "PD (points)": drop.absolute,
-        "PD (points) interval": (100 * low, 100 * high),
-        "PD (relative)": drop.relative,
+        "PD (points)": points,
+        "PD (points) interval": interval,
+        "PD (relative)": stats.performance_drop(float(last.mean()), result.accuracy).relative,
         "reduced compute, paper": cost.reduced(result),
         "reduced compute, paper, interval": saving_interval(result, "paper"),
         "reduced compute, every pass": cost.reduced(result, "every-pass"),

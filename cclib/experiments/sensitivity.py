@@ -13,7 +13,7 @@ import pandas as pd
 
 from cclib import cost, stats
 from cclib.cascades import cascade, sweep
-from cclib.experiments.results import GRID, against_last_model, to_frame
+from cclib.experiments.results import GRID, against_last_model, points_above, to_frame
 from cclib.study import Study
 from cclib.thresholds import candidates, choose_thresholds, keep_promise
 from cclib.traces import Trace
@@ -136,13 +136,12 @@ def chosen_on_half(study: Study, max_drop: float = 0.01, delta: float = 0.05, se
             row: dict[str, object] = {"P(T) at least": "–", "P(IK) at least": "–", "note": choice.reason}
             if choice.found:
                 result = cascade([t.select(judge) for t in stages], choice.pt, choice.pik)
-                last = result.stages[-1].correct
-                low, high = stats.paired_difference_interval(result.correct, last)
+                points, interval = points_above(result.correct, result.stages[-1].correct)
                 row |= {
                     "P(T) at least": _listed(choice.pt),
                     "P(IK) at least": _listed(choice.pik or ()) or "not used",
-                    "difference (points)": 100 * (result.accuracy - float(last.mean())),
-                    "difference interval": (100 * low, 100 * high),
+                    "difference (points)": points,
+                    "difference interval": interval,
                     "reduced compute": cost.reduced(result, accounting),
                 }
             rows[accounting.replace("-", " "), study.chain_name(members)] = row
@@ -229,14 +228,14 @@ def judge_thresholds(
     """How a pair of thresholds that was chosen on one set of questions fares on another."""
     if cell is None:
         return {"P(T) at least": np.nan}
-    pt, pik = float(tuned.pt[cell[0]]), float(tuned.pik[cell[1]])
-    result = cascade(study.chain(members), pt, pik if np.isfinite(pik) else None)
-    last = result.stages[-1].correct
+    theta_t, theta_ik = float(tuned.pt[cell[0]]), float(tuned.pik[cell[1]])
+    result = cascade(study.chain(members), theta_t, theta_ik if np.isfinite(theta_ik) else None)
+    judged = against_last_model(result)
     return {
-        "P(T) at least": pt,
-        "P(IK) at least": pik if np.isfinite(pik) else np.nan,
-        "accuracy": result.accuracy,
-        "difference (points)": 100 * (result.accuracy - float(last.mean())),
-        "reduced, paper": cost.reduced(result),
-        "reduced, every pass": cost.reduced(result, "every-pass"),
+        "P(T) at least": theta_t,
+        "P(IK) at least": theta_ik if np.isfinite(theta_ik) else np.nan,
+        "accuracy": judged["accuracy"],
+        "difference (points)": judged["PD (points)"],
+        "reduced, paper": judged["reduced compute, paper"],
+        "reduced, every pass": judged["reduced compute, every pass"],
     }

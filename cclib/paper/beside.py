@@ -16,9 +16,11 @@ from cclib.cascades import Cascade, cascade
 from cclib.cost import saving_interval
 from cclib.experiments.ablation import without_pik
 from cclib.experiments.results import against_last_model, fates, to_frame
+from cclib.paper.audit.costs import every_pass
 from cclib.study import Study
 
 LABELS = {n: ("3B", "8B", "70B") for n in (1, 2, 6, 8)} | {3: ("4B", "8B", "32B")}
+PD = {1: "PD (points)", 3: "PD (relative)", 6: "PD (points)"}  # the unit that a table prints its drops in
 
 
 def roles(study: Study, labels: Sequence[str] = LABELS[1]) -> dict[str, int]:
@@ -47,7 +49,11 @@ def beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFr
     for row in paper.table(number).to_dict("records"):
         name = counterpart(study, row["models"], LABELS[number])
         result = results.get(name)
-        rows[row["models"]] = {"here": name or "–", **_accuracy(row, result), **_drop(row, result, number)}
+        rows[row["models"]] = {
+            "here": name or "–",
+            **_accuracy(row, result),
+            **_drop(row, result, PD[number]),
+        }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
 
 
@@ -64,18 +70,14 @@ def _accuracy(row: dict, result: Cascade | None) -> dict[str, object]:
     }
 
 
-def _drop(row: dict, result: Cascade | None, number: int) -> dict[str, object]:
+def _drop(row: dict, result: Cascade | None, drop: str) -> dict[str, object]:
     ours, interval = np.nan, stats.NO_INTERVAL
     if result and len(result.stages) > 1:
-        last = result.stages[-1].correct
-        drop = stats.performance_drop(float(last.mean()), result.accuracy)
-        low, high = stats.paired_difference_interval(result.correct, last)
-        relative = number == 3
-        ours = drop.relative if relative else drop.absolute
-        unit = 100 / last.mean() if relative else 100
-        interval = (unit * low, unit * high)
-    name = "PD (relative)" if number == 3 else "PD (points)"
-    return {f"{name}, paper": row["pd_percent"], f"{name}, here": ours, f"{name} interval": interval}
+        against = against_last_model(result)
+        ours, (low, high) = against[drop], against["PD (points) interval"]
+        part = 1 if drop == "PD (points)" else result.stages[-1].correct.mean()
+        interval = (low / part, high / part)
+    return {f"{drop}, paper": row["pd_percent"], f"{drop}, here": ours, f"{drop} interval": interval}
 
 
 def compute_beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFrame:
@@ -197,7 +199,7 @@ def open_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
             "share false, paper": row["hallucination_rate"],
             "share false, here": here.get("share false (hallucination rate)", np.nan),
             "PD (relative), paper": row["pd_percent"],
-            "PD (relative), here": _relative(results[name]) if chain else np.nan,
+            "PD (relative), here": against_last_model(results[name])["PD (relative)"] if chain else np.nan,
             "reduced cost, paper": row["reduced_cost_percent"] / 100,
             "reduced compute, here": cost.reduced(results[name], per_token=True) if chain else np.nan,
             "reduced compute, here, every pass": cost.reduced(results[name], "every-pass", per_token=True)
@@ -207,26 +209,18 @@ def open_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
 
 
-def _relative(result: Cascade) -> float:
-    return stats.performance_drop(float(result.stages[-1].correct.mean()), result.accuracy).relative
-
-
 def every_pass_at_the_papers_counts() -> pd.DataFrame:
     """Table 8's counts charged both ways: for the stage that answers, and for every stage that ran."""
-    rows = {}
-    for row in paper.table(8).to_dict("records"):
-        labels = paper.stages(row["models"])
-        counts = [row[label] for label in labels]
-        flops = [2 * paper.model(label).nominal for label in labels]
-        by = {a: cost.compute_from_counts(counts, flops, a) for a in cost.ACCOUNTINGS}
-        printed = paper.table(1).set_index("models")["reduced_compute_percent"][row["models"]]
-        rows[row["models"]] = {
-            "last stage answers": counts[-1],
-            "reduced, printed": printed / 100,
-            "reduced, Eq. 6": by["paper"].reduced,
-            "reduced, every pass": by["every-pass"].reduced,
+    counted = every_pass().set_index("models")
+    table = pd.DataFrame(
+        {
+            "last stage answers": counted["answered"].str[-1],
+            "reduced, printed": paper.table(1).set_index("models")["reduced_compute_percent"] / 100,
+            "reduced, Eq. 6": counted["saved by Eq. 6 (%)"] / 100,
+            "reduced, every pass": counted["saved, every pass (%)"] / 100,
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+    )
+    return table.loc[counted.index].rename_axis("paper").astype({"last stage answers": int})
 
 
 def table5_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
@@ -250,7 +244,10 @@ def table5_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
 
 
 def table15_beside(study: Study, pik: float | None) -> pd.DataFrame:
-    """Table 15 and the last two models of this edition at the same four thresholds on P(T)."""
+    """Table 15 and the last two models of this edition at the same four thresholds on P(T).
+
+    The level "threshold" is the least P(T), as a share of one.
+    """
     stages = study.chain(study.two_stages())
     can = pik is not None and all(t.p_ik is not None for t in stages[:-1])
     rows = {}
@@ -258,7 +255,7 @@ def table15_beside(study: Study, pik: float | None) -> pd.DataFrame:
         used = pik if row["pik"] == "with" else None
         possible = len(stages) > 1 and (can or row["pik"] == "without")
         here = against_last_model(cascade(stages, row["pt_percent"] / 100, used)) if possible else {}
-        rows[f"{row['pik']} P(IK)", f"P(T) ≥ {row['pt_percent']:g} %"] = {
+        rows[f"{row['pik']} P(IK)", row["pt_percent"] / 100] = {
             "accuracy, paper": row["accuracy"],
             "accuracy, here": here.get("accuracy", np.nan),
             "PD (relative), paper": row["pd_percent"],

@@ -8,6 +8,7 @@ import pandas as pd
 from cclib import cost, paper, stats
 from cclib.cascades import Cascade
 from cclib.experiments import ablation, commercial_api, results
+from cclib.experiments.results import points_above
 from cclib.paper import beside
 from cclib.study import Study
 
@@ -81,9 +82,8 @@ ONE_MODEL = (np.nan, stats.NO_INTERVAL, "name two or more models")
 def _points(result: Cascade | None) -> tuple:
     if not _is_chain(result):
         return ONE_MODEL
-    last = result.stages[-1].correct
-    interval = stats.paired_difference_interval(result.correct, last)
-    return result.accuracy - float(last.mean()), interval
+    points, (low, high) = points_above(result.correct, result.stages[-1].correct)
+    return points / 100, (low / 100, high / 100)
 
 
 def _saved(result: Cascade | None, accounting: str = "paper") -> tuple:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cclib import stats
+from cclib.experiments.results import points_above
 from cclib.experiments.routing.frontier import (
     Method,
     Setting,
@@ -120,7 +121,7 @@ def curves(
 
 
 def tuned(
-    methods: Sequence[Method], setting: Setting, validation: Setting, points: float = 1.0
+    methods: Sequence[Method], setting: Setting, validation: Setting, may_lose: float = 1.0
 ) -> pd.DataFrame:
     """Thresholds chosen on the validation part for at most so many points lost, judged on the test part.
 
@@ -128,7 +129,7 @@ def tuned(
     is within the target. Savings are against the large model on every question; the methods come in the order
     of what they save on the validation part, so that the first is what one would have picked.
     """
-    target = validation.large.mean() - points / 100
+    target = validation.large.mean() - may_lose / 100
     rows = {}
     for m in methods:
         if m.score is None or m.validation is None:
@@ -137,12 +138,12 @@ def tuned(
         sent = m.score >= threshold
         right = np.where(sent, setting.large, setting.small)
         rate = sent.mean()
-        low, high = stats.paired_difference_interval(right, setting.large)
+        points, around = points_above(right, setting.large)
         rows[m.name] = {
             "sent to the large model": float(rate),
             "accuracy": float(right.mean()),
-            "difference (points)": 100 * float(right.mean() - setting.large.mean()),
-            "difference interval": (100 * low, 100 * high),
+            "difference (points)": points,
+            "difference interval": around,
             "reduced compute, every pass": 1 - every_pass(m, setting, rate),
             "reduced compute, paper": 1 - ((1 - rate) * setting.small_cost + rate),
             "reduced on validation, every pass": 1
