@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 import unicodedata
@@ -58,6 +60,15 @@ class Question:
         if self.choices:
             return prompts.multiple_choice(self.subject, self.text, self.choices)
         return prompts.open_ended(self.text)
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hex digits of what is asked: the text, and the options in their order beside the subject.
+
+        What is right is no part of it, nor is the id: the same question is known by it wherever it stands.
+        """
+        asked = [self.subject.replace("_", " "), self.text, *self.choices] if self.choices else [self.text]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
 
 Judge = Callable[[Question, str], str]  # (question, response): one of the three

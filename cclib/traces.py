@@ -24,6 +24,7 @@ from cclib.names import plain_name
 SCHEMA = pa.schema(
     [
         ("question_id", pa.string()),
+        ("question_hash", pa.string()),  # of what was asked (`Question.hash`); older traces have none
         ("subject", pa.string()),
         ("model", pa.string()),
         ("prompt_hash", pa.string()),
@@ -46,6 +47,8 @@ SCHEMA = pa.schema(
 )
 
 
+# What must agree for two recordings to be one trace; the rest of the provenance may differ.
+FINGERPRINT = ("checksum", "dtype", "prompt_hash", "hidden_layer", "reading")
 PART = re.compile(r"-([0-9a-f]{8})\.parquet$")
 
 
@@ -193,11 +196,13 @@ class Trace:
 def read_trace(path: str | Path, model: str | None = None) -> Trace:
     """A trace from a model's folder in a store, or an outside CSV or Parquet file.
 
+    Of an id that was recorded with several texts, the last one's answer is taken; `cclib.collect` takes that
+    of the questions at hand.
     An outside file needs `question_id` and `correct`; `p_t` too for any stage but the last.
     """
     path = Path(path)
     if path.is_dir():
-        return Trace(_read_parts(path), read_provenance(path))
+        return Trace(_latest(read_parts(path)), read_provenance(path))
     if not path.exists():
         raise FileNotFoundError(f"no trace at {path}; give a store's model folder, a .csv or a .parquet file")
     if path.suffix.lower() == ".parquet":
@@ -260,11 +265,20 @@ def _check_probabilities(values: np.ndarray | None, name: str) -> None:
         )
 
 
-def _read_parts(folder: Path) -> pa.Table:
+def read_parts(folder: Path) -> pa.Table:
     parts = sorted(folder.glob("part-*.parquet"))
     if not parts:
         return SCHEMA.empty_table()
     return pa.concat_tables([read_part(p) for p in parts], promote_options="default")
+
+
+def _latest(table: pa.Table) -> pa.Table:
+    """Without the answers to questions that stood under an id before it was given to another one."""
+    if "question_hash" not in table.column_names:
+        return table
+    rows = list(zip(table["question_id"].to_pylist(), table["question_hash"].to_pylist()))
+    last = dict(rows)
+    return table.filter(pa.array([last[name] == asked for name, asked in rows], pa.bool_()))
 
 
 def part_name(number: int, content: bytes) -> str:

@@ -13,6 +13,7 @@ METHOD = {p.stem for p in ROOT.glob("*.py")} - GROUND - DATA - {"__main__"} | {
     "atlas",
     "confidence",
     "models",
+    "recording",
 }
 BELOW = METHOD | DATA | GROUND
 MAY = dict.fromkeys(GROUND, set()) | dict.fromkeys(DATA, GROUND) | dict.fromkeys(METHOD, BELOW)

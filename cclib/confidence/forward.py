@@ -16,7 +16,7 @@ import torch
 
 from cclib.confidence.attention import packed
 from cclib.confidence.packing import filled, packs_to_run
-from cclib.models.local import LanguageModel
+from cclib.models.local import LanguageModel, check_layer, default_layer  # noqa: F401
 from cclib.questions import Question
 
 # Tokens in one forward pass: enough to fill the matrix units, small enough for the caches.
@@ -40,19 +40,6 @@ class Reading:
     hidden: np.ndarray | None  # (m, d) float16; (m, l, d) where several layers were asked for
     prompt_tokens: list[int]
     seconds: float
-
-
-def default_layer(n_layers: int) -> int:
-    """The layer nearest to 24/28 of the depth: the paper's 24th of Llama-3.2-3B's 28."""
-    return max(1, round(n_layers * 24 / 28))
-
-
-def check_layer(layer: int | None, n_layers: int) -> int:
-    if layer is None:
-        return default_layer(n_layers)
-    if not isinstance(layer, int | np.integer) or not 1 <= layer <= n_layers:
-        raise ValueError(f"layer must be from 1 to {n_layers} (this model's depth), found {layer!r}")
-    return layer
 
 
 class _Seen:

@@ -159,15 +159,22 @@ def connect(name: str, base_url: str | None = None, budget: str | None = None) -
     return model
 
 
-def open_journal(model: APIModel, folder: Path) -> tuple[Journal, dict[str, dict[str, Any]]]:
-    """The journal of a model's folder and the rows it holds, by question; the meter goes on from it."""
-    journal = Journal(folder / "journal.jsonl")
+def open_journal(
+    model: APIModel, folder: Path, made: str | None = None, first: bool = True
+) -> tuple[Journal, dict[str, dict[str, Any]]]:
+    """The journal of a model's folder and its rows of one making, by question; the meter goes on from all.
+
+    Args:
+        made: what new answers are made of, in a few digits.
+        first: whether entries that do not say what they are made of are of this making.
+    """
+    journal = Journal(folder / "journal.jsonl", made)
     model.meter = Meter(model.budget, model.price)
     model.answered_as.clear()
     rows = {}
     for entry in journal.read():
         model.meter.charge(*entry["charged"])
-        if "row" in entry:
+        if "row" in entry and entry.get("made", made if first else "") == made:
             rows[entry["row"]["question_id"]] = entry["row"]
             model.answered_as.setdefault("name", entry["row"]["served_model"])
     return journal, rows

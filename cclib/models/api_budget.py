@@ -94,8 +94,8 @@ class Meter:
 class Journal:
     """Lines of JSON that are on the disk when `write` returns."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, made: str | None = None) -> None:
+        self.path, self.made = path, made  # and what the answers are made of, in a few digits
         self._lock = threading.Lock()
 
     def write(self, entry: dict[str, Any]) -> None:
@@ -104,6 +104,7 @@ class Journal:
         Raises:
             OSError: the disk is full or the folder cannot be written.
         """
+        entry = entry if self.made is None else entry | {"made": self.made}
         with self._lock, self.path.open("ab+") as f:
             if f.tell():  # a line that a kill or a full disk cut short must not swallow this one
                 f.seek(-1, os.SEEK_END)

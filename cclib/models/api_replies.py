@@ -155,6 +155,7 @@ def open_row(question: Question, reply: Reply) -> dict[str, Any]:
 def _common(question: Question, reply: Reply) -> dict[str, Any]:
     return {
         "question_id": question.id,
+        "question_hash": question.hash,
         "subject": question.subject,
         "response": reply.text,
         "first_token_prob": max(p for _, p in reply.top[0]),

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from cclib import prompts
 from cclib.names import slug
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass
@@ -103,6 +102,19 @@ class LanguageModel:
             f"(found {self.tokenizer.convert_ids_to_tokens(whole[len(stem) :])} for {letter!r}); "
             "P(T) needs single-token options, so this tokenizer cannot be used"
         )
+
+
+def default_layer(n_layers: int) -> int:
+    """The layer nearest to 24/28 of the depth: the paper's 24th of Llama-3.2-3B's 28."""
+    return max(1, round(n_layers * 24 / 28))
+
+
+def check_layer(layer: int | None, n_layers: int) -> int:
+    if layer is None:
+        return default_layer(n_layers)
+    if not isinstance(layer, int | np.integer) or not 1 <= layer <= n_layers:
+        raise ValueError(f"layer must be from 1 to {n_layers} (this model's depth), found {layer!r}")
+    return layer
 
 
 def _device_name(device: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,28 @@ def checksum(place: str, options: dict[str, Any]) -> str:
         return f"commit:{Path(cached).parent.name}"
     gguf = options.get("gguf_file")
     files = [folder / gguf] if gguf else sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    if not files:
+        raise ValueError(f"there are no weights in {folder}: expected .safetensors files")
+    # a file that is written anew, at the same moment and of the same size even, has another time of change
+    states = [(s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in map(Path.stat, files)]
+    return f"sha256:{_sha256(tuple(files), tuple(states))}"
+
+
+@lru_cache
+def _sha256(files: tuple[Path, ...], states: tuple) -> str:
+    """Of the files' content, one after the other; worked out once for each of their states."""
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as f:
             while block := f.read(1 << 24):
                 digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
+    return digest.hexdigest()
+
+
+def checksum_at_hand(name: str | Path) -> str | None:
+    """`checksum` of the weights that a name stands for on this machine; None where they are not here."""
+    try:
+        place, options = locate(name, None, TRUST)  # they are read as bytes
+        return checksum(place, options)
+    except (OSError, ValueError):
+        return None
