@@ -25,7 +25,7 @@ _HOME = {
     "load_study": "study",
     "export_study": "study",
     "choose_thresholds": "thresholds",
-    "run_card": "study",
+    "run_card": "experiments.results",
     "verbatim": "names",
 }
 _MODULES = {

@@ -35,15 +35,22 @@ Models = str | Sequence["str | Path | Loaded"]
 
 @dataclass(frozen=True)
 class Step:
-    """What one stage made of a question."""
+    """What one stage made of a question, at its thresholds."""
 
     model: str
-    p_ik: float | None
     p_t: float | None
+    p_ik: float | None
     prediction: int  # index of the option; -1 where none is named
-    low: tuple[str, ...] = ()  # the confidences under their thresholds
+    theta_t: float
+    theta_ik: float | None
     last: bool = False  # the last stage of the cascade
     right: bool | None = None  # where it is known
+
+    @property
+    def low(self) -> list[str]:
+        """The confidences under their thresholds."""
+        scores = (("P(IK)", self.p_ik, self.theta_ik), ("P(T)", self.p_t, self.theta_t))
+        return [name for name, score, theta in scores if not passes(score, theta)]
 
     @property
     def answers(self) -> bool:
@@ -87,22 +94,6 @@ class Walk:
         rows = [(s.model, s.p_ik, s.p_t, self.said(s), s.decision) for s in self.steps]
         frame = pd.DataFrame(rows, columns=["model", "P(IK)", "P(T)", "would answer", "decision"])
         return frame.astype({"P(IK)": float, "P(T)": float})
-
-
-def step(
-    model: str,
-    p_ik: float | None,
-    p_t: float | None,
-    prediction: int,
-    theta_t: float,
-    theta_ik: float | None,
-    last: bool,
-    right: bool | None = None,
-) -> Step:
-    """One stage's step at these thresholds."""
-    scores = (("P(IK)", p_ik, theta_ik), ("P(T)", p_t, theta_t))
-    low = tuple(name for name, score, theta in scores if not passes(score, theta))
-    return Step(model, p_ik, p_t, prediction, low, last, right)
 
 
 @dataclass(frozen=True)
@@ -174,8 +165,8 @@ def ask(
     for i, (model, probe) in enumerate(zip(loaded, probes)):
         rows, scores = _answer(model, [question], probe, pik, None)
         p_ik = None if scores is None else float(scores[0])
-        given = (rows[0]["p_t"], rows[0]["prediction"], pt, pik, i == len(loaded) - 1)
-        steps.append(step(model.slug, p_ik, *given))
+        last, row = i == len(loaded) - 1, rows[0]
+        steps.append(Step(model.slug, row["p_t"], p_ik, row["prediction"], pt, pik, last))
         if steps[-1].answers:
             break
     return Walk(question, steps)

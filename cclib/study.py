@@ -20,7 +20,6 @@ from cclib import replay
 from cclib.benchmarks import load_benchmark
 from cclib.cascades import Cascade, cascade, chains, check_stages
 from cclib.confidence.p_ik import PIK
-from cclib.cost import parameters_from_shape
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, runs_here, slug
@@ -322,40 +321,6 @@ def _replayed(source: Source, benchmark: str, limit: int | None, layer: int | No
     )
     check_stages(study.test)
     return study
-
-
-def run_card(study: Study) -> pd.DataFrame:
-    """What was run, one column a model: sizes, weights, layer, precision, machine, time, seed, versions."""
-    if not isinstance(study, Study):
-        raise ValueError(f"expected a study, as cclib.load_study returns it, found {study!r}")
-    cards = {}
-    for name, trace in zip(study.models, study.test):
-        about = trace.provenance
-        layers, width = about.get("n_layers"), about.get("d_model")
-        seconds = None if trace.seconds is None else trace.seconds.sum()
-        cards[name] = {
-            "parameters (all)": _grouped(about.get("parameters")),
-            "parameters (Eq. 3)": _grouped(
-                parameters_from_shape(layers, width) if layers and width else None
-            ),
-            "layers": layers,
-            "width": width,
-            "layer of P(IK)": about.get("hidden_layer"),
-            "weights": str(about.get("checksum", "not known"))[:19],
-            "precision": about.get("dtype"),
-            "device": about.get("device"),
-            "recorded": about.get("recorded"),
-            "test questions": f"{len(trace):,}",
-            "time for them": None if seconds is None else f"{seconds:,.1f} s",
-            "questions a second": None if seconds is None else f"{len(trace) / seconds:,.1f}",
-            "seed of split and probe": study.seed,
-            **{f"{k} version": v for k, v in about.get("versions", {}).items()},
-        }
-    return pd.DataFrame(cards).fillna("not known")
-
-
-def _grouped(number: int | None) -> str | None:
-    return None if number is None else f"{number:,}"
 
 
 def chains_of(results: Mapping[str, Cascade]) -> dict[str, Cascade]:

@@ -7,16 +7,16 @@ import pytest
 
 matplotlib.use("Agg")
 from cclib.display import plots  # noqa: E402
-from cclib.live import Walk, step  # noqa: E402
+from cclib.live import Step, Walk  # noqa: E402
 from cclib.questions import Question  # noqa: E402
 
 NUMBERS = pd.DataFrame({"value": [0.5, 0.7], "low": [0.4, 0.6], "high": [0.6, 0.8]}, index=["a", "b"])
 QUESTION = Question("q", "s", "Which?", ("$x_1$ <b>", "France"), 1)
-STEPS = Walk(QUESTION, [step("s", 0.3, 0.95, 0, 0.9, 0.5, False), step("l", None, 0.6, 1, 0.9, 0.5, True)])
+STEPS = Walk(QUESTION, [Step("s", 0.95, 0.3, 0, 0.9, 0.5), Step("l", 0.6, None, 1, 0.9, 0.5, last=True)])
 X = np.linspace(0, 1, 5)
 BINS = pd.DataFrame({"confidence": X, "accuracy": X, "count": 10})
 DRAWN = {
-    "walk": lambda: plots.walk(STEPS, 0.9, 0.5, "T"),
+    "walk": lambda: plots.walk(STEPS, "T"),
     "histogram": lambda: plots.confidence_histogram(X, X > 0.5, "P(T)", "T"),
     "reliability": lambda: plots.reliability({"s": BINS}, "T"),
     "counts": lambda: plots.stage_counts(NUMBERS, "T"),

@@ -64,7 +64,7 @@ def _axes(title: str, width: float = 7.2, height: float = 3.8, columns: int = 1)
 
 
 @_styled
-def walk(walk: Walk, theta_t: float, theta_ik: float | None, title: str) -> Figure:
+def walk(walk: Walk, title: str) -> Figure:
     """One question's way through the stages (Figure 1 of the paper)."""
     steps = walk.steps
     figure, axes = _axes(title, height=1.0 + 1.15 * len(steps))
@@ -73,8 +73,8 @@ def walk(walk: Walk, theta_t: float, theta_ik: float | None, title: str) -> Figu
         y = len(steps) - 1 - i
         box = {"boxstyle": "round", "fc": "#e8f0f8" if step.answers else "white", "ec": COLOURS[6]}
         ax.text(0.0, y, step.model, va="center", fontsize=10, bbox=box)
-        _gauge(ax, 0.27, y, "P(IK)", step.p_ik, theta_ik)
-        _gauge(ax, 0.50, y, "P(T)", step.p_t, theta_t)
+        _gauge(ax, 0.27, y, "P(IK)", step.p_ik, step.theta_ik)
+        _gauge(ax, 0.50, y, "P(T)", step.p_t, step.theta_t)
         said = shorten(walk.said(step), 30, placeholder=" ...")
         ax.text(0.74, y + 0.13, f"“{said}”", va="center", fontsize=9)
         ax.text(0.74, y - 0.17, step.decision, va="center", fontsize=9, weight="bold")

@@ -11,10 +11,44 @@ import pandas as pd
 
 from cclib import cost, stats
 from cclib.cascades import Cascade, cascade
-from cclib.cost import saving_interval
-from cclib.live import Walk, step
+from cclib.cost import parameters_from_shape, saving_interval
+from cclib.live import Step, Walk
 from cclib.study import Study
 from cclib.traces import read_trace
+
+
+def run_card(study: Study) -> pd.DataFrame:
+    """What was run, one column a model: sizes, weights, layer, precision, machine, time, seed, versions."""
+    if not isinstance(study, Study):
+        raise ValueError(f"expected a study, as cclib.load_study returns it, found {study!r}")
+    cards = {}
+    for name, trace in zip(study.models, study.test):
+        about = trace.provenance
+        layers, width = about.get("n_layers"), about.get("d_model")
+        seconds = None if trace.seconds is None else trace.seconds.sum()
+        cards[name] = {
+            "parameters (all)": _grouped(about.get("parameters")),
+            "parameters (Eq. 3)": _grouped(
+                parameters_from_shape(layers, width) if layers and width else None
+            ),
+            "layers": layers,
+            "width": width,
+            "layer of P(IK)": about.get("hidden_layer"),
+            "weights": str(about.get("checksum", "not known"))[:19],
+            "precision": about.get("dtype"),
+            "device": about.get("device"),
+            "recorded": about.get("recorded"),
+            "test questions": f"{len(trace):,}",
+            "time for them": None if seconds is None else f"{seconds:,.1f} s",
+            "questions a second": None if seconds is None else f"{len(trace) / seconds:,.1f}",
+            "seed of split and probe": study.seed,
+            **{f"{k} version": v for k, v in about.get("versions", {}).items()},
+        }
+    return pd.DataFrame(cards).fillna("not known")
+
+
+def _grouped(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
 
 
 def accuracy(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
@@ -139,14 +173,14 @@ def walk(study: Study, index: int, pt: float, pik: float | None) -> Walk:
     result, theta_ik = cascade(study.test, pt, study.threshold(pik)), study.threshold(pik)
     steps = []
     for i, trace in enumerate(study.test[: result.stage[index] + 1]):
-        p_ik, p_t, chosen = (
+        p_t, p_ik, chosen = (
             None if column is None else column[index].item()
-            for column in (trace.p_ik, trace.p_t, trace.column("prediction"))
+            for column in (trace.p_t, trace.p_ik, trace.column("prediction"))
         )
         last, right = i == len(study.test) - 1, bool(trace.correct[index])
         right = right if i == result.stage[index] else None
         chosen = int(chosen) if chosen is not None and chosen >= 0 else -1  # a reply may name no option
-        steps.append(step(study.models[i], p_ik, p_t, chosen, pt, theta_ik, last, right))
+        steps.append(Step(study.models[i], p_t, p_ik, chosen, pt, theta_ik, last, right))
     return Walk(study.questions[index] if study.live else None, steps)
 
 

@@ -6,7 +6,7 @@ families have it. What has no counterpart stays in the table, with a dash.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from cclib.experiments.results import against_last_model, fates, to_frame
 from cclib.paper.audit.costs import every_pass
 from cclib.study import Study
 
-LABELS = {n: ("3B", "8B", "70B") for n in (1, 2, 6, 8)} | {3: ("4B", "8B", "32B")}
+LABELS = {n: ("3B", "8B", "70B") for n in (1, 2, 6, 8, 11)} | {3: ("4B", "8B", "32B")}
 PD = {1: "PD (points)", 3: "PD (relative)", 6: "PD (points)"}  # the unit that a table prints its drops in
 
 
@@ -39,95 +39,82 @@ def counterpart(study: Study, chain: str, labels: Sequence[str] = LABELS[1]) -> 
     return None if None in members else study.chain_name(members)
 
 
-def beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFrame:
-    """Table 1 or 3 and this edition, a row a model or chain of the paper.
+Row = tuple[dict, str, Cascade | None]  # of the paper's table; the chain here, or a dash; what it did
 
-    PD is in the unit that the table uses: points in Table 1, per cent of the reference in Table 3.
-    """
+
+def _pairs(study: Study, number: int, pt: float, pik: float | None) -> Iterator[Row]:
+    """The rows of a table of the paper, each with the model or chain of the study that plays its part."""
     results = study.run_chains(pt, pik)
-    rows = {}
     for row in paper.table(number).to_dict("records"):
         name = counterpart(study, row["models"], LABELS[number])
-        result = results.get(name)
+        yield row, name or "–", results.get(name)
+
+
+def beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFrame:
+    """Table 1, 3 or 6 and this edition, a row a model or chain of the paper; PD in the table's own unit."""
+    rows, drop = {}, PD[number]
+    for row, name, result in _pairs(study, number, pt, pik):
+        printed = row["accuracy_percent"] / 100
+        low, high = stats.accuracy_interval(result.correct) if result else stats.NO_INTERVAL
+        ours = result.accuracy if result else np.nan
+        moved, moved_interval = np.nan, stats.NO_INTERVAL
+        if result and len(result.stages) > 1:
+            against = against_last_model(result)
+            part = 1 if drop == "PD (points)" else result.stages[-1].correct.mean()
+            moved, moved_interval = against[drop], tuple(x / part for x in against["PD (points) interval"])
         rows[row["models"]] = {
-            "here": name or "–",
-            **_accuracy(row, result),
-            **_drop(row, result, PD[number]),
+            "here": name,
+            "accuracy, paper": printed,
+            "accuracy, here": ours,
+            "accuracy interval": (low, high),
+            "difference (points)": 100 * (ours - printed),
+            "difference interval": (100 * (low - printed), 100 * (high - printed)),
+            f"{drop}, paper": row["pd_percent"],
+            f"{drop}, here": moved,
+            f"{drop} interval": moved_interval,
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
-
-
-def _accuracy(row: dict, result: Cascade | None) -> dict[str, object]:
-    printed = row["accuracy_percent"] / 100
-    low, high = stats.accuracy_interval(result.correct) if result else stats.NO_INTERVAL
-    ours = result.accuracy if result else np.nan
-    return {
-        "accuracy, paper": printed,
-        "accuracy, here": ours,
-        "accuracy interval": (low, high),
-        "difference (points)": 100 * (ours - printed),
-        "difference interval": (100 * (low - printed), 100 * (high - printed)),
-    }
-
-
-def _drop(row: dict, result: Cascade | None, drop: str) -> dict[str, object]:
-    ours, interval = np.nan, stats.NO_INTERVAL
-    if result and len(result.stages) > 1:
-        against = against_last_model(result)
-        ours, (low, high) = against[drop], against["PD (points) interval"]
-        part = 1 if drop == "PD (points)" else result.stages[-1].correct.mean()
-        interval = (low / part, high / part)
-    return {f"{drop}, paper": row["pd_percent"], f"{drop}, here": ours, f"{drop} interval": interval}
+    return to_frame(rows, ["paper"])
 
 
 def compute_beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFrame:
-    """Reduced compute and time of Table 1 or 3 beside this edition's, by both accountings."""
-    results = study.run_chains(pt, pik)
+    """Reduced compute and time of Table 1, 3 or 6 beside this edition's, by both accountings."""
     rows = {}
-    for row in paper.table(number).to_dict("records"):
+    for row, name, result in _pairs(study, number, pt, pik):
         if len(paper.stages(row["models"])) < 2:
             continue
-        name = counterpart(study, row["models"], LABELS[number])
-        result = results.get(name)
+        ours = against_last_model(result) if result else {}
+        every = (result, "every-pass")
         rows[row["models"]] = {
-            "here": name or "–",
+            "here": name,
             "reduced, paper": row["reduced_compute_percent"] / 100,
-            "reduced, here, by the paper's count": cost.reduced(result) if result else np.nan,
-            "reduced interval": saving_interval(result, "paper") if result else stats.NO_INTERVAL,
-            "reduced, here, every pass": cost.reduced(result, "every-pass") if result else np.nan,
-            "reduced every-pass interval": saving_interval(result, "every-pass")
-            if result
-            else stats.NO_INTERVAL,
-            "reduced, here, with early exit": cost.reduced(result, "every-pass", early_exit=True)
-            if result
-            else np.nan,
+            "reduced, here, by the paper's count": ours.get("reduced compute, paper", np.nan),
+            "reduced interval": ours.get("reduced compute, paper, interval", stats.NO_INTERVAL),
+            "reduced, here, every pass": ours.get("reduced compute, every pass", np.nan),
+            "reduced every-pass interval": saving_interval(*every) if result else stats.NO_INTERVAL,
+            "reduced, here, with early exit": cost.reduced(*every, early_exit=True) if result else np.nan,
             "time, paper": row.get("time_percent", np.nan) / 100,
-            "time, here": -cost.seconds(result, "every-pass").reduced if result else np.nan,
+            "time, here": -cost.seconds(*every).reduced if result else np.nan,
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+    return to_frame(rows, ["paper"])
 
 
 def macro_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     """Table 2's macro F1 beside this edition's."""
-    results = study.run_chains(pt, pik)
     rows = {}
-    for row in paper.table(2).to_dict("records"):
-        name = counterpart(study, row["models"])
-        result = results.get(name)
+    for row, name, result in _pairs(study, 2, pt, pik):
         ours, interval = np.nan, stats.NO_INTERVAL
         if result and result.prediction is not None:
             answer = result.stages[0].column("answer")
-            ours = stats.macro(answer, result.prediction).f1
+            ours = macro_f1(answer, result.prediction)
             interval = stats.bootstrap(macro_f1, answer, result.prediction, n=300)
-        f1 = row["f1"]
         rows[row["models"]] = {
-            "here": name or "–",
-            "F1, paper": f1,
+            "here": name,
+            "F1, paper": row["f1"],
             "F1, here": ours,
             "F1 interval": interval,
-            "F1 difference": ours - f1,
+            "F1 difference": ours - row["f1"],
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+    return to_frame(rows, ["paper"])
 
 
 def macro_f1(answer: np.ndarray, prediction: np.ndarray) -> float:
@@ -136,24 +123,25 @@ def macro_f1(answer: np.ndarray, prediction: np.ndarray) -> float:
 
 def first_stage_keeps(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     """Share of questions that never reach the last stage, the paper's chains (Table 8) and ours."""
-    results = study.run_chains(pt, pik)
     rows = {}
-    for row in paper.table(8).to_dict("records"):
-        labels = paper.stages(row["models"])
-        counts = np.array([row[label] for label in labels], int)
-        name = counterpart(study, row["models"], LABELS[8])
-        ours = results[name].stage_counts if name in results else np.zeros(0, int)
-        low, high = stats.wilson(int(counts[:-1].sum()), int(counts.sum()))
+    for row, name, result in _pairs(study, 8, pt, pik):
+        counts = np.array([row[label] for label in paper.stages(row["models"])], int)
+        share, interval = kept_before_last(counts)
+        ours = kept_before_last(result.stage_counts) if result else (np.nan, stats.NO_INTERVAL)
         rows[row["models"]] = {
-            "here": name or "–",
-            "share, paper": 1 - counts[-1] / counts.sum(),
-            "share interval, paper": (low, high),
-            "share, here": 1 - ours[-1] / ours.sum() if len(ours) else np.nan,
-            "share interval, here": stats.wilson(int(ours[:-1].sum()), int(ours.sum()))
-            if len(ours)
-            else stats.NO_INTERVAL,
+            "here": name,
+            "share, paper": share,
+            "share interval, paper": interval,
+            "share, here": ours[0],
+            "share interval, here": ours[1],
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+    return to_frame(rows, ["paper"])
+
+
+def kept_before_last(counts: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Share of the questions that stages before the last answered, from (k,) counts, and its interval."""
+    kept, n = int(counts[:-1].sum()), int(counts.sum())
+    return kept / n, stats.wilson(kept, n)
 
 
 def probes_beside(study: Study) -> pd.DataFrame:
@@ -186,27 +174,24 @@ def probes_beside(study: Study) -> pd.DataFrame:
 
 def open_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     """Table 11 and this edition's open questions; ours are judged by string match."""
-    results, ours = study.run_chains(pt, pik), fates(study, pt, pik)
-    rows = {}
-    for row in paper.table(11).to_dict("records"):
-        name = counterpart(study, row["models"])
-        here = ours.loc[name] if name in ours.index else {}
-        chain = name in results and len(results[name].stages) > 1
+    rows, fate = {}, fates(study, pt, pik)
+    for row, name, result in _pairs(study, 11, pt, pik):
+        here = fate.loc[name] if result else {}
+        chain = result if result and len(result.stages) > 1 else None
+        saved = [cost.reduced(chain, a, per_token=True) if chain else np.nan for a in cost.ACCOUNTINGS]
         rows[row["models"]] = {
-            "here": name or "–",
+            "here": name,
             "accuracy, paper": row["accuracy"],
             "accuracy, here": here.get("accuracy", np.nan),
             "share false, paper": row["hallucination_rate"],
             "share false, here": here.get("share false (hallucination rate)", np.nan),
             "PD (relative), paper": row["pd_percent"],
-            "PD (relative), here": against_last_model(results[name])["PD (relative)"] if chain else np.nan,
+            "PD (relative), here": against_last_model(chain)["PD (relative)"] if chain else np.nan,
             "reduced cost, paper": row["reduced_cost_percent"] / 100,
-            "reduced compute, here": cost.reduced(results[name], per_token=True) if chain else np.nan,
-            "reduced compute, here, every pass": cost.reduced(results[name], "every-pass", per_token=True)
-            if chain
-            else np.nan,
+            "reduced compute, here": saved[0],
+            "reduced compute, here, every pass": saved[1],
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("paper")
+    return to_frame(rows, ["paper"])
 
 
 def every_pass_at_the_papers_counts() -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cclib import cost, paper, stats
-from cclib.cascades import Cascade
+from cclib.cascades import Cascade, cascade
 from cclib.experiments import ablation, commercial_api, results
 from cclib.experiments.results import points_above
 from cclib.paper import beside
@@ -24,8 +24,8 @@ def headlines(
     """A row a table: what is compared, the paper's number, this edition's with its interval, both in %.
 
     The paper's 8B → 70B stands beside this edition's last two models, 3B → 8B → 70B beside its longest
-    chain; `served` is `outside.with_gpt4`'s, for Table 4. What an edition cannot measure has a dash and
-    a reason.
+    chain; `served` is `commercial_api.with_gpt4`'s, for Table 4. What an edition cannot measure has a dash
+    and a reason.
     """
     chains = study.run_chains(pt, pik)
     pair = study.two_stages()
@@ -134,7 +134,7 @@ def _ablation(study: Study, pair: tuple, pt: float, pik: float | None) -> list[d
         here = ((alone["accuracy"] - both["accuracy"]), stats.NO_INTERVAL)
     moved = (np.nan, stats.NO_INTERVAL, ONE_MODEL[2])
     if len(pair) > 1:
-        low, high = (ablation.cascade(study.chain(pair), p, None) for p in (0.5, 0.95))
+        low, high = (cascade(study.chain(pair), p, None) for p in (0.5, 0.95))
         moved = (low.accuracy - high.accuracy, stats.paired_difference_interval(low.correct, high.correct))
     return [
         _row(5, "points changed by dropping P(IK), two stages", lost, *here),
@@ -158,8 +158,7 @@ def _transfer(other: Study | None, pt: float, pik: float | None) -> list[dict]:
 def _kept(result: Cascade) -> tuple:
     if not _is_chain(result):
         return ONE_MODEL
-    kept = int(result.stage_counts[:-1].sum())
-    return kept / len(result.stage), stats.wilson(kept, len(result.stage))
+    return beside.kept_before_last(result.stage_counts)
 
 
 def _p(result: Cascade) -> tuple:
