@@ -12,7 +12,7 @@ from cclib.experiments import commercial_api, probe_scans, transfer
 from cclib.experiments.probe_scans import reseeded
 from cclib.experiments.transfer import from_elsewhere
 from cclib.study import Study, export_study, load_study
-from cclib.traces import Trace, read_trace
+from cclib.traces import read_trace
 
 
 def publish(
@@ -42,49 +42,31 @@ def publish(
     study = load_study(models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True)
     recorded = [read_trace(study.folder(i)) for i in range(len(study.models)) if study.runs(i)]
     whole = [t.select(q for q in t.question_id if q in study.all_questions) for t in recorded]
-    folder = export_robustness(
-        study,
-        folder,
-        transfer.or_none(transfer.transfer, study, limit=elsewhere),
-        probe_scans.by_layer(study),
-        probe_scans.by_size(study),
-        whole,
-    )
+    away = transfer.or_none(transfer.transfer, study, limit=elsewhere)
+    folder = export_study(with_other_probes(study, away), folder, whole)
+    if away is not None:
+        export_study(away, replay.on(folder, away.benchmark))
     if opened := transfer.or_none(transfer.open_study, study, limit=elsewhere):
         export_study(opened, folder / replay.OPEN)
+    about = json.dumps({"benchmark": study.benchmark, "seed": study.seed})
+    scans = {replay.LAYERS: probe_scans.by_layer(study), replay.SIZES: probe_scans.by_size(study)}
+    for file, tables in scans.items():
+        for name, table in tables.items():
+            replay.write_figures(table, folder / name / file, about)
     served = commercial_api.with_gpt4(study, pt, pik)
     if served is not None:
         replay.write_figures(served, folder / replay.GPT4, f"pt, pik: {json.dumps([pt, pik])}")
     return folder
 
 
-def export_robustness(
-    study: Study,
-    folder: str | Path,
-    transferred: Study | None = None,
-    layers: dict | None = None,
-    sizes: dict | None = None,
-    whole: Sequence[Trace] = (),
-) -> Path:
-    """Export a study with its probes of other seeds and of other questions, its traces on those, its scans.
-
-    Args:
-        whole: traces of all that was recorded of some models; see `export_study`.
-    """
+def with_other_probes(study: Study, away: Study | None) -> Study:
+    """The study with P(IK) of probes from other seeds, and from the questions of `away`, as more columns."""
+    others = {replay.SEEDED.format(s): other for s, other in enumerate(reseeded(study)[1:], 1)}
+    if away is not None:
+        others[replay.FROM.format(away.benchmark)] = from_elsewhere(study, away)
     tests = list(study.test)
-    for s, other in enumerate(reseeded(study)[1:], 1):
+    for column, other in others.items():
         for i, trace in enumerate(other.test):
             if trace.p_ik is not None:
-                tests[i] = tests[i].with_column(replay.SEEDED.format(s), trace.p_ik)
-    if transferred is not None:
-        for i, trace in enumerate(from_elsewhere(study, transferred).test):
-            if trace.p_ik is not None:
-                tests[i] = tests[i].with_column(replay.FROM.format(transferred.benchmark), trace.p_ik)
-    folder = export_study(replace(study, test=tests), folder, whole)
-    if transferred is not None:
-        export_study(transferred, replay.on(folder, transferred.benchmark))
-    about = json.dumps({"benchmark": study.benchmark, "seed": study.seed})
-    for file, scanned in ((replay.LAYERS, layers), (replay.SIZES, sizes)):
-        for name, table in (scanned or {}).items():
-            replay.write_figures(table, folder / name / file, about)
-    return folder
+                tests[i] = tests[i].with_column(column, trace.p_ik)
+    return replace(study, test=tests)

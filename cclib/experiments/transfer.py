@@ -87,7 +87,7 @@ def _read_transfer(study: Study, benchmark: str | None) -> Study:
     if other not in found:
         raise replay.NotAtHand(
             f"{folder} holds no traces of these models on {other or 'another benchmark'} "
-            f"(it has: {', '.join(found) or 'none'}); run the models, and export with export_robustness"
+            f"(it has: {', '.join(found) or 'none'}); run the models, and publish the edition"
         )
     away = replay.on(folder, other)
     names = [m for m in study.models if m in replay.read_about(away)["models"]]

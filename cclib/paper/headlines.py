@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -29,27 +31,40 @@ def headlines(
     """
     chains = study.run_chains(pt, pik)
     pair = study.two_stages()
-    two = chains[study.chain_name(pair)]
-    has_chain = len(two.stages) > 1
+    has_chain = len(pair) > 1
+    two = chains[study.chain_name(pair)] if has_chain else None
     longest = list(chains.values())[-1] if has_chain else None
-    t1, t3, t8 = (paper.table(n).set_index("models") for n in (1, 3, 8))
+    t1, t2, t3, t8, t9, t13 = (paper.table(n) for n in (1, 2, 3, 8, 9, 13))
+    t1, t2, t3, t8, t13 = (t.set_index("models") for t in (t1, t2, t3, t8, t13))
     counts = t8.loc["8B → 70B", ["8B", "70B"]].astype(float)
-    p_value = paper.table(9).set_index("cascade").loc["8B → 70B", "p_value"]
+    p_value = t9.set_index("cascade").loc["8B → 70B", "p_value"]
+    every_pass = beside.every_pass_at_the_papers_counts().loc["8B → 70B", "reduced, every pass"]
+    saved = t1.loc["8B → 70B", "reduced_compute_percent"], t3.loc["8B → 32B", "reduced_compute_percent"]
     rows = [
         _row(1, "accuracy of the last model", t1.loc["70B", "accuracy_percent"], *_accuracy(study)),
-        _row(1, "points lost, two stages", t1.loc["8B → 70B", "pd_percent"], *_points(two)),
-        _row(1, "compute saved, two stages", t1.loc["8B → 70B", "reduced_compute_percent"], *_saved(two)),
-        _row(1, "the same, every pass counted", _every_pass("8B → 70B"), *_saved(two, "every-pass")),
-        _row(1, "points lost, longest chain", t1.loc["3B → 8B → 70B", "pd_percent"], *_points(longest)),
-        _row(2, "macro F1, two stages", 100 * _f1_printed(), *_f1(two)),
-        _row(3, "compute saved, two stages", t3.loc["8B → 32B", "reduced_compute_percent"], *_saved(two)),
+        _row(1, "points lost, two stages", t1.loc["8B → 70B", "pd_percent"], *_of(two, _points)),
+        _row(1, "compute saved, two stages", saved[0], *_of(two, _saved)),
+        _row(1, "the same, every pass counted", 100 * every_pass, *_of(two, _saved, "every-pass")),
+        _row(1, "points lost, longest chain", t1.loc["3B → 8B → 70B", "pd_percent"], *_of(longest, _points)),
+        _row(2, "macro F1, two stages", 100 * t2.loc["8B → 70B", "f1"], *_f1(chains[study.chain_name(pair)])),
+        _row(3, "compute saved, two stages", saved[1], *_of(two, _saved)),
         _api(study, pt, pik, served),
         *_ablation(study, pair, pt, pik),
         *_transfer(transferred, pt, pik),
-        _row(8, "answered before the last stage, two stages", 100 * counts["8B"] / counts.sum(), *_kept(two)),
-        _row(9, "p-value, two stages against the last", 100 * p_value, *_p(two)),
+        _row(
+            8,
+            "answered before the last stage, two stages",
+            100 * counts["8B"] / counts.sum(),
+            *_of(two, lambda result: beside.kept_before_last(result.stage_counts)),
+        ),
+        _row(9, "p-value, two stages against the last", 100 * p_value, *_of(two, _p)),
         *_open(open_questions, pt, pik),
-        _dollars(two),
+        _row(
+            13,
+            "dollars saved, two stages",
+            t13.loc["8B → 70B", "reduced_cost_percent"],
+            *_dollars(chains[study.chain_name(pair)]),
+        ),
         *_probe(study),
     ]
     return pd.DataFrame(rows).set_index(["table", "what"])
@@ -72,33 +87,26 @@ def _accuracy(study: Study) -> tuple[float, tuple]:
     return stats.accuracy(last), stats.accuracy_interval(last)
 
 
-def _is_chain(result: Cascade | None) -> bool:
-    return result is not None and len(result.stages) > 1
-
-
 ONE_MODEL = (np.nan, stats.NO_INTERVAL, "name two or more models")
 
 
-def _points(result: Cascade | None) -> tuple:
-    if not _is_chain(result):
-        return ONE_MODEL
+def _of(result: Cascade | None, measure: Callable[..., tuple], *how: str) -> tuple:
+    """What is measured of a chain; where there is none, what to do about it."""
+    return ONE_MODEL if result is None or len(result.stages) < 2 else measure(result, *how)
+
+
+def _points(result: Cascade) -> tuple:
     points, (low, high) = points_above(result.correct, result.stages[-1].correct)
     return points / 100, (low / 100, high / 100)
 
 
-def _saved(result: Cascade | None, accounting: str = "paper") -> tuple:
-    if not _is_chain(result):
-        return ONE_MODEL
+def _saved(result: Cascade, accounting: str = "paper") -> tuple:
     charged = cost.compute(result, accounting)
     return charged.reduced, cost.saving_interval(result, accounting), "; ".join(charged.missing)
 
 
-def _every_pass(chain: str) -> float:
-    return 100 * beside.every_pass_at_the_papers_counts().loc[chain, "reduced, every pass"]
-
-
-def _f1_printed() -> float:
-    return paper.table(2).set_index("models").loc["8B → 70B", "f1"]
+def _p(result: Cascade) -> tuple:
+    return stats.mcnemar(result.correct, result.stages[-1].correct).p, stats.NO_INTERVAL
 
 
 def _f1(result: Cascade) -> tuple:
@@ -148,59 +156,32 @@ def _transfer(other: Study | None, pt: float, pik: float | None) -> list[dict]:
     if other is not None:
         result = other.run_chains(pt, pik)[other.chain_name(other.two_stages())]
     why = "" if other is not None else "no traces on other questions"
-    points, saved = _points(result), _saved(result)
+    points, saved = _of(result, _points), _of(result, _saved)
     return [
         _row(6, "points lost on other questions", printed["pd_percent"], *points[:2], why),
         _row(6, "compute saved on other questions", printed["reduced_compute_percent"], *saved[:2], why),
     ]
 
 
-def _kept(result: Cascade) -> tuple:
-    if not _is_chain(result):
-        return ONE_MODEL
-    return beside.kept_before_last(result.stage_counts)
-
-
-def _p(result: Cascade) -> tuple:
-    if not _is_chain(result):
-        return ONE_MODEL
-    return stats.mcnemar(result.correct, result.stages[-1].correct).p, stats.NO_INTERVAL
-
-
 def _open(study: Study | None, pt: float, pik: float | None) -> list[dict]:
     t10, t11 = paper.table(10), paper.table(11).set_index("models")
-    by_match = 100 * float(t10[(t10["model"] == "70B") & (t10["grounding"] == "without")]["accuracy"].iloc[0])
-    why = "no open questions on record"
-    if study is None:
-        missing = (np.nan, stats.NO_INTERVAL, why)
-        return [
-            _row(10, "open questions right by string match, last model", by_match, *missing),
-            _row(
-                11, "false responses, two stages", 100 * t11.loc["8B → 70B", "hallucination_rate"], *missing
-            ),
-        ]
-    fates = results.fates(study, pt, pik)
-    last = fates.loc[study.models[-1]]
-    two = fates.loc[study.chain_name(study.two_stages())]
-    false = "share false (hallucination rate)"
+    by_match = t10[(t10["model"] == "70B") & (t10["grounding"] == "without")]["accuracy"].iloc[0]
+    last = two = (np.nan, stats.NO_INTERVAL, "no open questions on record")
+    if study is not None:
+        fates = results.fates(study, pt, pik)
+        one, pair = fates.loc[study.models[-1]], fates.loc[study.chain_name(study.two_stages())]
+        last = one["accuracy"], one["accuracy interval"]
+        two = pair["share false (hallucination rate)"], pair["share false, interval"]
+    false = t11.loc["8B → 70B", "hallucination_rate"]
     return [
-        _row(
-            10, "open questions right by string match, last model", by_match,
-            last["accuracy"], last["accuracy interval"],
-        ),
-        _row(
-            11, "false responses, two stages", 100 * t11.loc["8B → 70B", "hallucination_rate"],
-            two[false], two["share false, interval"],
-        ),
-    ]  # fmt: skip
+        _row(10, "open questions right by string match, last model", 100 * by_match, *last),
+        _row(11, "false responses, two stages", 100 * false, *two),
+    ]
 
 
-def _dollars(result: Cascade) -> dict:
-    printed = paper.table(13).set_index("models").loc["8B → 70B", "reduced_cost_percent"]
+def _dollars(result: Cascade) -> tuple:
     spent = cost.dollars(result)
-    return _row(
-        13, "dollars saved, two stages", printed, spent.reduced, stats.NO_INTERVAL, "; ".join(spent.missing)
-    )
+    return spent.reduced, stats.NO_INTERVAL, "; ".join(spent.missing)
 
 
 def _probe(study: Study) -> list[dict]:

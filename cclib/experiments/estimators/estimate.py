@@ -17,6 +17,7 @@ from cclib import cost, stats
 from cclib.traces import Trace
 
 ONE_PASS = "the one pass"
+NO_FIRST = "no first_token_prob is recorded here"
 NO_PROBS = "no option probabilities are recorded here"
 
 
@@ -63,24 +64,14 @@ def from_one_pass(test: Trace, validation: Trace | None) -> list[Estimate]:
     def of_options(measure, sign: int):
         return lambda t: None if t.option_probs is None else sign * measure(t.option_probs)
 
-    p_t = both(lambda t: t.p_t)
+    p_t, first = both(lambda t: t.p_t), both(lambda t: t.column("first_token_prob"))
+    option_margin, neg_entropy = both(of_options(margin, 1)), both(of_options(entropy, -1))
     made = [
         Estimate("P(T)", "Eq. 1", ONE_PASS, *p_t, missing="no p_t is recorded here"),
+        Estimate("first-token confidence", "Appendix A", ONE_PASS, *first, missing=NO_FIRST),
+        Estimate("margin", "Appendix A", ONE_PASS, *option_margin, missing=NO_PROBS),
         Estimate(
-            "first-token confidence",
-            "Appendix A",
-            ONE_PASS,
-            *both(lambda t: t.column("first_token_prob")),
-            missing="no first_token_prob is recorded here",
-        ),
-        Estimate("margin", "Appendix A", ONE_PASS, *both(of_options(margin, 1)), missing=NO_PROBS),
-        Estimate(
-            "predictive entropy",
-            "Appendix A",
-            ONE_PASS,
-            *both(of_options(entropy, -1)),
-            is_probability=False,
-            missing=NO_PROBS,
+            "predictive entropy", "Appendix A", ONE_PASS, *neg_entropy, is_probability=False, missing=NO_PROBS
         ),
         Estimate(
             "P(IK) by probe",
@@ -94,17 +85,8 @@ def from_one_pass(test: Trace, validation: Trace | None) -> list[Estimate]:
         ),
     ]
     if test.column("option_probs") is not None:  # the answer is one token
-        made.insert(
-            1,
-            Estimate(
-                "mean token probability",
-                "Chuang et al.",
-                ONE_PASS,
-                *p_t,
-                missing=made[0].missing,
-                note="equals P(T): the answer is one token",
-            ),
-        )
+        same = {"missing": made[0].missing, "note": "equals P(T): the answer is one token"}
+        made.insert(1, Estimate("mean token probability", "Chuang et al.", ONE_PASS, *p_t, **same))
     return [drop_reason(e) for e in made]
 
 
