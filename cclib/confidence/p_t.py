@@ -48,12 +48,12 @@ def answer_open_questions(
             continue
         prompts = [encoded[i] for i in batch]
         rows: dict[int, dict[str, Any]] = {}
-        for reading in read_packs(model, prompts, check_layer(layer, model.n_layers)):
-            probs = np.exp(reading.log_probs.astype(float))  # (m, v)
+        for reading in read_packs(model, prompts, check_layer(layer, model.n_layers), wanted=[first]):
+            probs, greatest = (np.exp(x.astype(float)) for x in (reading.log_probs[:, 0], reading.greatest))
             for row, j in enumerate(reading.index):
                 rows[j] = {
-                    "p_t": float(probs[row, first]),
-                    "first_token_prob": float(probs[row].max()),
+                    "p_t": float(probs[row]),
+                    "first_token_prob": float(greatest[row]),
                     "hidden": reading.hidden[row],
                     "seconds": reading.seconds / len(reading.index),
                 }
@@ -104,14 +104,17 @@ def answer_questions(
         c: model.option_tokens(prompt, c)
         for c, prompt in {len(q.choices): q.prompt for q in questions}.items()
     }
+    tokens = sorted({token for some in letters.values() for token in some})
+    places = {c: np.searchsorted(tokens, some) for c, some in letters.items()}
     at = check_layer(layer, model.n_layers) if hidden else None
     skip = {i for i, q in enumerate(questions) if q.id in known}
-    for reading in read_packs(model, encode_questions(model, questions), at, budget, skip):
+    for reading in read_packs(model, encode_questions(model, questions), at, budget, skip, tokens):
+        found, greatest = np.exp(reading.log_probs.astype(float)), np.exp(reading.greatest)
         share = reading.seconds / sum(reading.prompt_tokens)
         rows = []
         for row, i in enumerate(reading.index):
             question = questions[i]
-            probs = np.exp(reading.log_probs[row, letters[len(question.choices)]].astype(float))  # (c,)
+            probs = found[row, places[len(question.choices)]]  # (c,)
             prediction = int(probs.argmax())
             rows.append(
                 {
@@ -122,7 +125,7 @@ def answer_questions(
                     "correct": prediction == question.answer,
                     "p_t": float(probs[prediction]),
                     "option_probs": probs.tolist(),
-                    "first_token_prob": float(np.exp(reading.log_probs[row].max())),
+                    "first_token_prob": float(greatest[row]),
                     "hidden": None if reading.hidden is None else reading.hidden[row],
                     "prompt_tokens": reading.prompt_tokens[row],
                     "output_tokens": 1,

@@ -7,20 +7,28 @@ never been there: tails of a pack do not see each other.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from cclib.cascades import passes
-from cclib.confidence.attention import packed
-from cclib.confidence.forward import PACK_TOKENS, encode_questions
+from cclib.confidence.attention import Layout, packed, placed
+from cclib.confidence.forward import (
+    Stopwatch,
+    encode_questions,
+    first_device,
+    float32_head,
+    hand_back,
+    log_probs_of,
+    pack_tokens,
+    to_run,
+)
 from cclib.confidence.p_ik import PIK
-from cclib.confidence.packing import Group, make_packs
+from cclib.confidence.packing import Group, Pack, make_packs
 from cclib.models.local import LanguageModel
 from cclib.questions import Question
 
@@ -32,7 +40,7 @@ class Exit:
     index: list[int]  # (m,) which prompts
     p_ik: np.ndarray  # (m,)
     stayed: np.ndarray  # (s,) places in `index`
-    log_probs: np.ndarray  # (s, v)
+    log_probs: np.ndarray  # (s, w) of the wanted tokens
     tokens: int  # that the lower layers ran on
     tokens_above: int  # that the layers above the probe's ran on
     seconds: float
@@ -42,76 +50,98 @@ class _NobodyStays(Exception):
     """Ends a forward pass that no question needs any more."""
 
 
+class _Leaving:
+    """Hooks of one pass over a pack: after the probe's layer it goes on as a smaller pack."""
+
+    pack: Pack
+    p_ik: np.ndarray  # (m,)
+    stayed: np.ndarray  # (s,)
+    above: int  # tokens that go on
+    kept: torch.Tensor  # their places, and some more to fill up where packs are filled
+    last: torch.Tensor  # (s,) ends of the prompts among them, or more where the last one is repeated
+    layout: Layout
+
+    def __init__(self, model: LanguageModel, probe: PIK, threshold: float) -> None:
+        self.model, self.probe, self.threshold = model, probe, threshold
+
+    def decide(self, _module: Any, _inputs: Any, output: Any) -> Any:
+        hidden = output[0] if isinstance(output, tuple) else output  # (1, t, d)
+        last = placed(self.pack.last, hidden.device)
+        # float16 as in a recorded trace, so that both come to the same decision
+        seen = hidden[0, last].clamp(-65504, 65504).to(torch.float16).cpu().float().numpy()
+        self.p_ik = self.probe.probability(seen)
+        self.stayed = np.flatnonzero(passes(self.p_ik, self.threshold))
+        if not len(self.stayed):
+            raise _NobodyStays
+        groups, kept = remaining(self.pack.groups, set(self.stayed.tolist()))
+        self.above = len(kept)
+        left, last = to_run(self.model, replace(self.pack, tokens=kept, positions=kept, groups=groups))
+        self.kept, self.last = placed(left.tokens, hidden.device), placed(last, hidden.device)
+        self.layout = Layout(left.groups)
+        hidden = hidden[:, self.kept]
+        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+    def narrow(self, _module: Any, inputs: Any, options: dict[str, Any]) -> Any:
+        cos, sin = options["position_embeddings"]
+        places = options["position_ids"]
+        return inputs, options | {
+            "layout": self.layout,
+            "position_ids": places[:, self.kept.to(places.device)],
+            "position_embeddings": tuple(x[:, self.kept.to(x.device)] for x in (cos, sin)),
+        }
+
+    def last_only(self, _module: Any, inputs: Any) -> Any:
+        return (inputs[0][:, self.last.to(inputs[0].device)],)
+
+
 def read_leaving(
     model: LanguageModel,
     encoded: Sequence[Sequence[int]],
     probe: PIK,
     threshold: float,
+    wanted: Sequence[int],
     budget: int | None = None,
 ) -> Iterator[Exit]:
-    """Run prompts pack by pack; those whose P(IK) is under the threshold leave after the probe's layer."""
-    network = model.network
-    attending = ExitStack()
-    attending.enter_context(packed(network))
-    state: dict[str, Any] = {}
+    """Run prompts pack by pack; those whose P(IK) is under the threshold leave after the probe's layer.
 
-    def decide(_module: Any, _inputs: Any, output: Any) -> Any:
-        hidden = output[0] if isinstance(output, tuple) else output  # (1, t, d)
-        pack = state["pack"]
-        last = torch.tensor(pack.last, device=hidden.device)
-        # float16 as in a recorded trace, so that both come to the same decision
-        seen = hidden[0, last].clamp(-65504, 65504).to(torch.float16).cpu().float().numpy()
-        state["p_ik"] = probe.probability(seen)
-        state["stayed"] = np.flatnonzero(passes(state["p_ik"], threshold))
-        if not len(state["stayed"]):
-            raise _NobodyStays
-        groups, kept = remaining(pack.groups, set(state["stayed"].tolist()))
-        state["groups"] = groups
-        state["kept"] = torch.tensor(kept, device=hidden.device)
-        hidden = hidden[:, state["kept"]]
-        return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
-
-    def narrow(_module: Any, inputs: Any, options: dict[str, Any]) -> Any:
-        kept = state["kept"].to(options["position_ids"].device)
-        cos, sin = options["position_embeddings"]
-        options = options | {
-            "groups": state["groups"],
-            "position_ids": options["position_ids"][:, kept],
-            "position_embeddings": (cos[:, kept], sin[:, kept]),
-        }
-        return inputs, options
-
-    def last_only(_module: Any, inputs: Any) -> Any:
-        ends = [start + length - 1 for g in state["groups"] for start, length in g.tails]
-        return (inputs[0][:, ends],)
-
-    handles = [model.layers[probe.layer - 1].register_forward_hook(decide)]
-    handles += [m.register_forward_pre_hook(narrow, with_kwargs=True) for m in model.layers[probe.layer :]]
-    handles.append(network.get_output_embeddings().register_forward_pre_hook(last_only))
-    try:
-        for pack in make_packs(encoded, budget or PACK_TOKENS.get(model.device.split(":")[0], 4096)):
-            began = time.perf_counter()
-            state["pack"] = pack
-            device = network.get_input_embeddings().weight.device
+    Args:
+        encoded: n prompts as token lists.
+        wanted: w tokens whose probabilities are read of those that stay.
+        budget: tokens in one pass; the default suits the device.
+    """
+    device = first_device(model)
+    tokens = placed(np.asarray(wanted, np.int64), device)
+    leaving = _Leaving(model, probe, threshold)
+    with ExitStack() as during:
+        during.enter_context(packed(model.network))
+        during.enter_context(float32_head(model.network))
+        handles = [model.layers[probe.layer - 1].register_forward_hook(leaving.decide)]
+        for layer in model.layers[probe.layer :]:
+            handles.append(layer.register_forward_pre_hook(leaving.narrow, with_kwargs=True))
+        head = model.network.get_output_embeddings()
+        handles.append(head.register_forward_pre_hook(leaving.last_only))
+        for handle in handles:
+            during.callback(handle.remove)
+        for pack in make_packs(encoded, budget or pack_tokens(model)):
+            watch = Stopwatch(device)
+            leaving.pack = pack
+            whole, _ = to_run(model, pack)
             try:
                 with torch.inference_mode():
-                    logits = network(
-                        input_ids=torch.tensor([pack.tokens], device=device),  # (1, t)
-                        position_ids=torch.tensor([pack.positions], device=device),
+                    logits = model.network(
+                        input_ids=placed([whole.tokens], device),  # (1, t)
+                        position_ids=placed([whole.positions], device),
                         use_cache=False,
-                        groups=pack.groups,
+                        layout=Layout(whole.groups),
                     ).logits[0]  # (s, v)
-                log_probs, above = logits.float().log_softmax(-1).cpu().numpy(), len(state["kept"])
+                    log_probs = log_probs_of(logits, tokens)[0][: len(leaving.stayed)].cpu().numpy()
+                above = leaving.above
             except _NobodyStays:
-                log_probs, above = np.empty((0, 0)), 0
-            seconds = time.perf_counter() - began
-            yield Exit(
-                pack.index, state["p_ik"], state["stayed"], log_probs, len(pack.tokens), above, seconds
-            )
-    finally:
-        attending.close()
-        for handle in handles:
-            handle.remove()
+                log_probs, above = np.empty((0, len(wanted))), 0
+            watch.mark(1)
+            seconds = watch.seconds()
+            hand_back(model, seconds)
+            yield Exit(pack.index, leaving.p_ik, leaving.stayed, log_probs, len(pack.tokens), above, seconds)
 
 
 def remaining(groups: Sequence[Group], stayed: set[int]) -> tuple[list[Group], list[int]]:
@@ -149,12 +179,14 @@ def answer_leaving(
     }
     rows: list[dict[str, Any]] = [{}] * len(questions)
     ran = whole = 0
-    for done in read_leaving(model, encode_questions(model, questions), probe, threshold):
+    tokens = sorted({token for some in letters.values() for token in some})
+    for done in read_leaving(model, encode_questions(model, questions), probe, threshold, tokens):
         for place, i in enumerate(done.index):
             rows[i] = {"p_ik": float(done.p_ik[place]), "p_t": None, "prediction": None}
         for place, log_probs in zip(done.stayed, done.log_probs):
             i = done.index[place]
-            probs = np.exp(log_probs[letters[len(questions[i].choices)]].astype(float))  # (c,)
+            some = np.searchsorted(tokens, letters[len(questions[i].choices)])
+            probs = np.exp(log_probs[some].astype(float))  # (c,)
             rows[i] |= {"p_t": float(probs.max()), "prediction": int(probs.argmax())}
         ran += done.tokens * probe.layer + done.tokens_above * (model.n_layers - probe.layer)
         whole += done.tokens * model.n_layers

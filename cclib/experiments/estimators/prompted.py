@@ -105,8 +105,8 @@ def next_token(
     """(n, w) probabilities of the wanted tokens after each prompt, and the (n,) prompts' tokens."""
     encoded = [model.encode(p) for p in prompts]
     probs = np.zeros((len(prompts), len(wanted)))
-    for reading in read_packs(model, encoded, None):
-        probs[reading.index] = np.exp(reading.log_probs[:, wanted].astype(float))
+    for reading in read_packs(model, encoded, None, wanted=wanted):
+        probs[reading.index] = np.exp(reading.log_probs.astype(float))
     return np.maximum(probs, 1e-12), np.array([len(e) + 1 for e in encoded])
 
 
