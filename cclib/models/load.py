@@ -6,12 +6,13 @@ needs neither.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cclib.models.api import APIModel
 from cclib.models.local import LanguageModel
-from cclib.models.weights import TRUST, checksum, locate, refused
+from cclib.models.weights import TRUST, checksum, locate, refuse_incomplete, refused
 from cclib.names import ATLAS, is_api
 
 
@@ -37,7 +38,8 @@ def load_model(
 
     Raises:
         FileNotFoundError: the file or folder is not there.
-        ValueError: the name is none of these, the hub has no such model, or it asks for trust.
+        ValueError: the name is none of these, the hub has no such model, or it asks for trust; it is no
+            model that continues a text; its weights are not all there, or are another model's.
     """
     if not isinstance(name, str | Path):
         raise ValueError(f"a model is named by a text or a path, found {type(name).__name__}")
@@ -51,10 +53,8 @@ def load_model(
     if base_url is not None or budget is not None:
         raise ValueError(f"base_url and budget are for models behind an API, such as 'openai:{name}'")
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    logging.disable_progress_bar()  # weights load in a moment; what takes long has a bar of its own
     place, options = locate(name, revision, trust)
     options["trust_remote_code"] = "remote_code" in trust  # never left open: transformers would ask
     spread = device == "auto"
@@ -71,26 +71,39 @@ def load_model(
     if not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise ValueError(f"dtype must be a torch dtype such as float32 or bfloat16, found {dtype!r}")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        network = AutoModelForCausalLM.from_pretrained(
-            place,
-            dtype=getattr(torch, dtype),
-            device_map="auto" if spread else None,
-            # a pass over packs puts its own in the place of sdpa, and sdpa back
-            attn_implementation="sdpa",
-            **options,
-        )
-    except (OSError, ValueError) as error:
+        with _quietly():
+            config = AutoConfig.from_pretrained(place, **options)
+            if config.is_encoder_decoder:
+                raise ValueError("it reads with an encoder, and is no model that continues a text.")
+            tokenizer = AutoTokenizer.from_pretrained(place, config=config, **options)
+            network, found = AutoModelForCausalLM.from_pretrained(
+                place,
+                config=config,
+                dtype=getattr(torch, dtype),
+                device_map="auto" if spread else None,
+                ignore_mismatched_sizes=True,  # so that they are named, and refused, with the others
+                output_loading_info=True,
+                **options,
+            )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # damaged files, and models that transformers does not know, raise anything
         if "trust_remote_code" in str(error):
             raise refused(name, "it comes with Python code of its own", "remote_code") from error
-        raise ValueError(
-            f"model {str(name)!r} could not be loaded: {str(error).splitlines()[0]} "
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        advice = (
             "Give a hub id (and accept its licence there if it is gated), a folder with config.json, "
             f"a .gguf file, or one of {', '.join(ATLAS)}"
+        )
+        raise ValueError(
+            f"model {str(name)!r} could not be loaded: {reason}"
+            + (f" {advice}" if isinstance(error, OSError) else "")
         ) from error
+    refuse_incomplete(name, found)
     network.eval().requires_grad_(False)
     # generating gives the head a slice, which torch would multiply by one copy of the weights a prompt
-    network.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
+    if head := network.get_output_embeddings():
+        head.register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
     if not spread:
         network.to(device)
     return LanguageModel(
@@ -102,3 +115,22 @@ def load_model(
         checksum=checksum(place, options),
         revision=options.get("revision"),
     )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Inside, transformers shows neither bars nor reports (what is wrong with weights is raised)."""
+    from huggingface_hub import utils as hub
+    from transformers.utils import logging
+
+    bars, hub_bars = logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
+    verbosity = logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+        (hub.enable_progress_bars if hub_bars else hub.disable_progress_bars)()

@@ -55,9 +55,20 @@ class LanguageModel:
 
     @cached_property
     def layers(self) -> Any:
-        """The list of transformer layers, wherever this architecture keeps it."""
-        lists = [m for n, m in self.network.named_modules() if n.split(".")[-1] == "layers"]
-        return next(m for m in lists if len(m) == self.n_layers)
+        """The list of decoder layers, whatever this architecture calls it.
+
+        Raises:
+            ValueError: there is no list of `n_layers` modules.
+        """
+        lists = [
+            m for m in self.network.modules() if type(m).__name__ == "ModuleList" and len(m) == self.n_layers
+        ]
+        if not lists:
+            raise ValueError(
+                f"{self.name}: {self.config.model_type} keeps no list of its {self.n_layers} layers, so no "
+                "hidden state can be read; such a model cannot be used"
+            )
+        return max(lists, key=lambda m: sum(p.numel() for p in m.parameters()))
 
     def provenance(self) -> dict[str, Any]:
         """Everything needed to say which model, on what, made a trace."""

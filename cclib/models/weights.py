@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,34 @@ def model_folder(name: str) -> Path:
             f"reinstall the package, or train them: python -m cclib.atlas train --size {name[-1]}"
         )
     return folder
+
+
+def refuse_incomplete(name: str | Path, found: Mapping[str, Collection[Any]]) -> None:
+    """What is not in the files would be random numbers, others at each load.
+
+    Args:
+        found: "missing_keys", "unexpected_keys" and "mismatched_keys" as transformers reports them, without
+            those that the architecture says are no loss (tied embeddings, buffers that it computes).
+
+    Raises:
+        ValueError: some weights are missing, of another shape, or of no place in this model.
+    """
+    faults = []
+    for key, fault in (
+        ("missing_keys", "are missing"),
+        ("mismatched_keys", "have another shape"),
+        ("unexpected_keys", "have no place in it"),
+    ):
+        names = sorted(k if isinstance(k, str) else k[0] for k in found[key])
+        if names:
+            some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            faults.append(f"{len(names)} {fault} ({some})")
+    if faults:
+        raise ValueError(
+            f"model {str(name)!r} is refused: of the weights that config.json (or the GGUF's head) tells of, "
+            f"{'; '.join(faults)}. It would answer from random numbers. Give all of its files: every shard, "
+            "as its maker published them"
+        )
 
 
 def checksum(place: str, options: dict[str, Any]) -> str:
