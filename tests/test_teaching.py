@@ -93,6 +93,30 @@ def test_a_solution_that_is_prose_is_left_out_whole():
     assert "For an afternoon" in prose(out) and "crowd out" not in prose(out)
 
 
+BY_HAND = ("02-1", "02-2", "03-2", "04-1", "05", "A-1", "A-2", "F", "H", "I")
+
+
+@pytest.mark.parametrize("section", BY_HAND)
+def test_a_chapter_works_its_computation_out_by_hand_and_compares_it_with_cclibs_on_the_page(section):
+    cells = next(n for stem, n in SOURCES.items() if stem.startswith(f"{section}-")).cells
+    tags = [c.metadata.get("tags", []) for c in cells]
+    shown = [c.source for c, t in zip(cells, tags) if c.cell_type == "code" and "remove-input" not in t]
+    assert any(re.search(r"^ *assert .*(==|allclose|isclose|<)", source, re.M) for source in shown)
+
+
+def test_2_2_shows_the_pass_and_the_fit_themselves():
+    shown = "\n".join(code(SOURCES["02-2-confidence"]))
+    for step in (
+        "model.network(",
+        "torch.softmax(",
+        ".max()",
+        "LogisticRegression(",
+        ".fit(",
+        "np.maximum(x @ ",
+    ):
+        assert step in shown, step
+
+
 @pytest.mark.parametrize("stem", SOURCES)
 def test_every_drawing_cell_has_alternative_text(stem):
     drawing = [
