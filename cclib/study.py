@@ -220,43 +220,29 @@ def load_study(
         test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
     study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test, source=source)
     for i, name in enumerate(names):
-        if is_api(name):
-            study.test.append(collect(name, test, store=traces_dir))
-            _no_probe(study, f"{slug(name)} is behind an API: no hidden states, so no P(IK)")
-            continue
+        probed = runs_here(name) and (probe_last or i < len(names) - 1)
+        parts = [test, train, validation] if probed else [test]
+        if runs_here(name) or is_api(name):
+            asked = [*test, *validation, *train] if probed else test
+            whole = collect(name, asked, store=traces_dir, layer=layer, device=device)
+        else:
+            whole = read_trace(name)
+        traces = [whole.select(q.id for q in part) for part in parts]
+        probe = None
         if not runs_here(name):
-            study.test.append(read_trace(name).select(q.id for q in test))
-            _no_probe(study, f"{slug(name)} is known by its answers only: no hidden states, so no P(IK)")
-            continue
-        last = i == len(names) - 1 and not probe_last
-        asked = test if last else [*test, *validation, *train]
-        whole = collect(name, asked, store=traces_dir, layer=layer, device=device)
-        trace = whole.select(q.id for q in test)
-        if last:
-            study.test.append(trace)
-            _no_probe(study)
-            continue
-        learn, check = (whole.select(q.id for q in part) for part in (train, validation))
-        try:
-            probe = _probe(learn, check, seed, Path(traces_dir) / slug(name))
-        except ValueError as error:
-            study.test.append(trace)
-            _no_probe(study, f"P(IK) is left out: {error}")
-            continue
-        study.test.append(probe.score(trace))
-        study.train.append(probe.score(learn))
-        study.validation.append(probe.score(check))
+            known = "behind an API" if is_api(name) else "known by its answers only"
+            study.notes.append(f"{slug(name)} is {known}: no hidden states, so no P(IK)")
+        elif probed:
+            try:
+                probe = _probe(traces[1], traces[2], seed, Path(traces_dir) / slug(name))
+            except ValueError as error:
+                study.notes.append(f"P(IK) is left out: {error}")
+        scored = [probe.score(t) for t in traces] if probe else [traces[0], None, None]
+        for column, trace in zip((study.test, study.train, study.validation), scored):
+            column.append(trace)
         study.probes.append(probe)
     check_stages(study.test)
     return study
-
-
-def _no_probe(study: Study, note: str | None = None) -> None:
-    study.train.append(None)
-    study.validation.append(None)
-    study.probes.append(None)
-    if note:
-        study.notes.append(note)
 
 
 def _probe(train: Trace, validation: Trace, seed: int, folder: Path) -> PIK:

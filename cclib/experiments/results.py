@@ -99,11 +99,11 @@ def stage_counts(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
 
 def significance(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     """Table 9: each chain against its last model on the same questions, by McNemar's test."""
-    rows = {}
+    rows, names = {}, {t.model: m for t, m in zip(study.test, study.models)}
     for name, result in study.run_chains(pt, pik).items():
         if len(result.stages) > 1:
             test = stats.mcnemar(result.correct, result.stages[-1].correct)
-            rows[f"{name} vs. {study.models[_place(study, result.stages[-1])]}"] = {
+            rows[f"{name} vs. {names[result.stages[-1].model]}"] = {
                 "only chain right": test.b,
                 "only last right": test.c,
                 "chi-squared": test.chi2,
@@ -111,10 +111,6 @@ def significance(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
                 "test": test.test,
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("comparison")
-
-
-def _place(study: Study, trace: object) -> int:
-    return next(i for i, t in enumerate(study.test) if t.model == trace.model)
 
 
 def confidence(study: Study) -> pd.DataFrame:

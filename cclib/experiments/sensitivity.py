@@ -133,28 +133,20 @@ def chosen_on_half(study: Study, max_drop: float = 0.01, delta: float = 0.05, se
         for members in study.chains():
             stages = study.chain(members)
             choice = choose_thresholds([t.select(choose) for t in stages], max_drop, delta, accounting)
-            row: dict[str, object] = {"P(T) at least": "–", "P(IK) at least": "–", "note": choice.reason}
+            row: dict[str, object] = {"P(T) at least": "–", "P(IK) at least": "–"}
             if choice.found:
                 result = cascade([t.select(judge) for t in stages], choice.pt, choice.pik)
                 points, interval = points_above(result.correct, result.stages[-1].correct)
-                row |= {
+                row = {
                     "P(T) at least": _listed(choice.pt),
                     "P(IK) at least": _listed(choice.pik or ()) or "not used",
                     "difference (points)": points,
                     "difference interval": interval,
                     "reduced compute": cost.reduced(result, accounting),
                 }
-            rows[accounting.replace("-", " "), study.chain_name(members)] = row
-    columns = [
-        "P(T) at least",
-        "P(IK) at least",
-        "difference (points)",
-        "difference interval",
-        "reduced compute",
-    ]
-    frame = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=[*columns, "note"])
-    frame.index = pd.MultiIndex.from_tuples(list(rows), names=["accounting", "chain"])
-    return frame
+            rows[accounting.replace("-", " "), study.chain_name(members)] = row | {"note": choice.reason}
+    columns = ("P(T) at least", "P(IK) at least", "difference (points)", "difference interval")
+    return to_frame(rows, ["accounting", "chain"]).reindex(columns=[*columns, "reduced compute", "note"])
 
 
 def _listed(thresholds: Sequence[float]) -> str:

@@ -119,15 +119,11 @@ def _sampled(test: Trace, validation: Trace | None, seed: int) -> list[Estimate]
     if test.option_probs is None or test.column("prediction") is None:
         reason = "no samples and no option probabilities are recorded here"
         return [Estimate(n, s, f"{k} samples", missing=reason) for n, s in kinds.items()]
-    made: dict[str, list] = {n: [] for n in kinds}
-    for trace in (test, validation):
-        if trace is None:
-            for column in made.values():
-                column.append(None)
-            continue
+    made: dict[str, list] = {n: [None, None] for n in kinds}
+    for i, trace in enumerate(t for t in (test, validation) if t is not None):
         drawn = sampled.draw_options(trace.option_probs, k, seed)
-        made["self-consistency"].append(sampled.agreement(drawn, trace.column("prediction")))
-        made["semantic entropy"].append(-sampled.semantic_entropy(drawn))
+        made["self-consistency"][i] = sampled.agreement(drawn, trace.column("prediction"))
+        made["semantic entropy"][i] = -sampled.semantic_entropy(drawn)
     tokens = test.prompt_tokens
     extra = float(np.mean(k / (tokens + 1.0))) if tokens is not None else 0.0
     note = f"{k} letters drawn after one reading of the prompt"
