@@ -37,6 +37,12 @@ def test_every_figure_has_its_title_and_can_be_written(name, tmp_path):
     matplotlib.pyplot.close(figure)
 
 
+def test_a_figure_leaves_matplotlibs_settings_as_they_were():
+    before = dict(matplotlib.rcParams)
+    matplotlib.pyplot.close(plots.lines(NUMBERS, "T", "x", "y"))
+    assert dict(matplotlib.rcParams) == before
+
+
 def test_the_surface_shows_both_thresholds():
     panels = {"accuracy": np.outer(X, X), "compute": np.outer(X, 1 - X)}
     figure = plots.surface(X, X, panels, "T", mark=(0.5, 0.5))

@@ -46,10 +46,16 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @wraps(draw)
     def styled(*arguments: Any, **options: Any) -> Figure:
-        with plt.rc_context(sns.plotting_context("notebook") | sns.axes_style("ticks") | STYLE):
+        theme = sns.plotting_context("notebook") | sns.axes_style("ticks") | STYLE
+        # not rc_context: it would take back that a notebook shows figures, which the first one turns on
+        before = {key: plt.rcParams[key] for key in theme}
+        plt.rcParams.update(theme)
+        try:
             figure = draw(*arguments, **options)
             figure.draw_without_rendering()  # ticks take their style when they are first drawn
             return figure
+        finally:
+            plt.rcParams.update(before)
 
     return styled
 
