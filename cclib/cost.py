@@ -19,6 +19,7 @@ from cclib.cascades import Cascade
 from cclib.confidence.p_ik import HIDDEN_UNITS
 from cclib.names import slug
 from cclib.prices import Prices, price_of, read_prices
+from cclib.stats import NO_INTERVAL, wilson
 from cclib.traces import Trace
 
 ACCOUNTINGS = ("paper", "every-pass")
@@ -265,11 +266,29 @@ def _cost(
 
 
 def saving_interval(result: Cascade, accounting: str) -> tuple[float, float]:
-    """95 % interval of reduced compute: questions are drawn, so who answers them varies."""
+    """95 % interval of reduced compute: questions are drawn, so who answers them varies.
+
+    What is saved is a sum over stages: a weight times the share of questions that no later stage sees. Each
+    share has Wilson's interval, which is wide where nothing is kept; they are added by the method of variance
+    estimates recovery (Zou and Donner 2008), with the shares' correlation. Of two stages it is Wilson's.
+    """
     sizes = np.array(stage_sizes(result.stages))
-    if np.isnan(sizes).any():
-        return (np.nan, np.nan)
-    paid = sizes if accounting == "paper" else sizes.cumsum()
-    spread = (paid[result.stage] / sizes[-1]).std(ddof=1) / np.sqrt(len(result.stage))
+    if np.isnan(sizes).any() or not len(result.stage):
+        return NO_INTERVAL
+    _check(accounting)
+    weights = (np.diff(sizes) if accounting == "paper" else sizes[1:]) / sizes[-1]  # (k - 1,)
+    kept = result.stage <= np.arange(len(weights))[:, None]  # (k - 1, n), by this stage or one before
+    shares = kept.mean(axis=1)
+    ends = np.reshape([wilson(int(k.sum()), k.size) for k in kept], (-1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        together = np.nan_to_num(np.corrcoef(kept)) if len(weights) > 1 else np.ones((len(weights),) * 2)
+    np.fill_diagonal(together, 1)
     centre = reduced(result, accounting)
-    return (centre - 1.96 * spread, centre + 1.96 * spread)
+
+    def away(distance: np.ndarray) -> float:
+        return float(np.sqrt(max((weights * distance) @ together @ (weights * distance), 0)))
+
+    rising = weights > 0  # where a larger share kept saves more
+    low = np.where(rising, shares - ends[:, 0], ends[:, 1] - shares)
+    high = np.where(rising, ends[:, 1] - shares, shares - ends[:, 0])
+    return centre - away(low), centre + away(high)

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import xlogy
+from scipy.stats import norm
 from sklearn.metrics import precision_recall_fscore_support
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
@@ -92,8 +95,164 @@ def test_paired_difference_is_narrower_than_an_unpaired_one():
     low, high = stats.paired_difference_interval(a, b)
     assert low <= a.mean() - b.mean() <= high
     assert high - low < 0.04 < 2 * 1.96 * np.sqrt(2 * 0.24 / 1000)
-    rows = stats.bootstrap(lambda x, y: x.mean() - y.mean(), a, b, n=4000)
-    assert (low, high) == pytest.approx(rows, abs=0.004)
+
+
+@pytest.mark.parametrize(
+    "b, c, n, level, expected",
+    [
+        (6, 16, 161, 0.95, (-0.1240, -0.0054)),  # Cavo et al. 2012, in Fagerland et al.'s textbook
+        (1, 7, 21, 0.95, (-0.517, -0.026)),  # Bentur et al. 2009, there
+        (28, 25, 618, 0.9, (-0.0148, 0.0247)),  # R's PropCIs
+    ],
+)
+def test_the_uncorrected_interval_is_the_published_one(b, c, n, level, expected):
+    found = stats.paired_interval_from_counts(b, c, n, level, corrected=False)
+    assert found == pytest.approx(expected, abs=0.6 * 10.0 ** -len(str(expected[0]).partition(".")[2]))
+
+
+def constrained(b, c, n, difference):
+    """Tango's standard error from the likelihood itself: the share of c that is likeliest at a difference."""
+    agree = n - b - c
+
+    def unlikely(q):
+        return -(xlogy(b, q + difference) + xlogy(c, q) + xlogy(agree, 1 - 2 * q - difference))
+
+    low, high = max(0, -difference), (1 - difference) / 2
+    q = minimize_scalar(unlikely, bounds=(low, high), method="bounded", options={"xatol": 1e-13}).x
+    return np.sqrt(n * (2 * q + difference - difference**2))
+
+
+@pytest.mark.parametrize("b, c, n", [(9, 14, 1430), (12, 2, 50), (1, 7, 60), (0, 4, 1430), (40, 20, 160)])
+def test_the_ends_are_where_the_score_test_gives_way(b, c, n):
+    for level in (0.9, 0.95):
+        low, high = stats.paired_interval_from_counts(b, c, n, level)
+        z = norm.ppf((1 + level) / 2)
+        assert (b - c - n * low - 1) / constrained(b, c, n, low) == pytest.approx(z, abs=2e-4)
+        assert (n * high - b + c - 1) / constrained(b, c, n, high) == pytest.approx(z, abs=2e-4)
+
+
+def test_without_discordant_questions_the_interval_is_wilsons_with_a_correction():
+    low, high = stats.paired_interval_from_counts(0, 0, 1430)
+    assert low == pytest.approx(-high, abs=1e-12)
+    # where the excess n d - 1 is z standard errors sqrt(n d (1 - d)), by hand a quadratic in d
+    z2 = norm.ppf(0.975) ** 2
+    roots = np.roots([1430**2 + 1430 * z2, -(2 * 1430 + 1430 * z2), 1])
+    assert high == pytest.approx(roots.max(), abs=1e-9)
+
+
+def test_the_interval_leaves_out_zero_where_mcnemars_test_rejects():
+    for n in (60, 1430):
+        for discordant in range(1, 60):
+            for b in range(discordant + 1):
+                c = discordant - b
+                low, high = stats.paired_interval_from_counts(b, c, n)
+                p = stats.mcnemar_from_counts(b, c).p
+                if abs(p - 0.05) > 0.001:  # (4, 13) has an exact p of 0.049
+                    assert (p < 0.05) == (high < 0 or low > 0), (b, c, n)
+
+
+def percentile_bootstrap(b, c, n):
+    drawn = np.random.default_rng(0).multinomial(n, [b / n, c / n, 1 - (b + c) / n], size=10_000)
+    return np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [0.025, 0.975])
+
+
+def coverage(interval, n, u, v, draws=1500):
+    """How often an interval from (b, c, n) holds u - v, where b has the chance u and c has v."""
+    counts, times = np.unique(
+        np.random.default_rng(1).multinomial(n, [u, v, 1 - u - v], draws)[:, :2], axis=0, return_counts=True
+    )
+    ends = [interval(int(b), int(c), n) for b, c in counts]
+    return sum(t for (low, high), t in zip(ends, times) if low <= u - v <= high) / draws
+
+
+CORNERS = [
+    (1430, 0.001, 0), (1430, 0, 0.001), (1430, 0.0001, 0), (1430, 0.0029, 0), (1430, 0.002, 0.0005),
+    (1430, 0.01, 0.006), (1430, 0.05, 0.05), (143, 0.01, 0), (143, 0.04, 0.005), (36, 0.1, 0), (36, 0.3, 0.2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("n, u, v", CORNERS)
+def test_the_interval_covers_the_truth_in_the_hard_corners(n, u, v):
+    assert coverage(stats.paired_interval_from_counts, n, u, v) >= 0.93
+
+
+def test_the_percentile_bootstrap_does_not_cover_there():
+    assert coverage(percentile_bootstrap, 1430, 0.001, 0, 400) < 0.85
+    assert percentile_bootstrap(0, 4, 1430)[1] < 0 < stats.paired_interval_from_counts(0, 4, 1430)[1]
+    assert stats.mcnemar_from_counts(0, 4).p == 0.125
+
+
+def test_the_papers_main_claim_is_equivalence_within_one_point():
+    # 9 and 14 of 1,430 (Table 9): -0.35 points; by hand the score at -1 point is (14.3 - 5 - 0.5) / se
+    assert stats.equivalence(9, 14, 1430) == pytest.approx(
+        norm.sf(8.8 / constrained(9, 14, 1430, -0.01)), abs=1e-6
+    )
+    assert stats.equivalence(9, 14, 1430) < 0.05
+    assert stats.equivalence(9, 14, 1430, 0.005) > 0.05
+    assert stats.equivalence(9, 37, 1430) > 0.5  # 3B → GPT-4o loses 1.96 points
+    with pytest.raises(ValueError, match="0.01 is one point"):
+        stats.equivalence(9, 14, 1430, 1.0)
+
+
+@pytest.mark.parametrize("n", [272, 448, 1430])
+def test_equivalence_is_said_of_a_true_loss_of_the_margin_in_one_case_of_twenty_at_most(n):
+    for gained in (0, 0.002, 0.01):
+        counts = np.random.default_rng(2).multinomial(n, [gained, gained + 0.01, 0.99 - 2 * gained], 2000)
+        said = [stats.equivalence(int(b), int(c), n) < 0.05 for b, c, _ in counts]
+        assert np.mean(said) < 0.06
+
+
+def test_a_loss_at_the_edge_of_significance_is_missed_more_often_than_found():
+    for d in (0.01, 0.016, 0.05):
+        assert 0.4 < stats.mcnemar_power(1.96 * np.sqrt(d / 1430), d, 1430) < 0.46
+        assert stats.detectable_loss(d, 1430) == pytest.approx(2.8016 * np.sqrt(d / 1430), rel=1e-4)
+        assert 0.76 < stats.mcnemar_power(stats.detectable_loss(d, 1430), d, 1430) < 0.81
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(1430, [0.006, 0.016, 0.978], 1000)
+    found = np.mean([stats.mcnemar_from_counts(int(b), int(c)).p < 0.05 for b, c, _ in drawn])
+    assert stats.mcnemar_power(0.01, 0.022, 1430) == pytest.approx(found, abs=0.05)
+
+
+def test_holm_by_hand():
+    assert stats.holm([0.01, 0.04, np.nan, 0.02]).tolist() == pytest.approx(
+        [0.03, 0.04, np.nan, 0.04], nan_ok=True
+    )
+
+
+def test_macro_intervals_are_those_of_drawn_rows():
+    rng = np.random.default_rng(5)
+    answer = rng.integers(0, 4, 300)
+    said = np.where(rng.random(300) < 0.6, answer, rng.integers(0, 4, 300))
+    by_rows = stats.bootstrap(lambda a, p: stats.macro(a, p).f1, answer, said, n=1000)
+    assert stats.macro_intervals(answer, said).f1 == pytest.approx(by_rows, abs=0.006)
+    assert np.isnan(stats.macro_intervals([], []).f1).all()
+
+
+def test_the_interval_of_a_calibration_error_holds_the_true_one():
+    rng = np.random.default_rng(0)
+    many = rng.beta(4, 2, 200_000)
+    for power in (1, 1.5, 0.5):  # calibrated, too sure, not sure enough
+        bins = np.minimum((many * 10).astype(int), 9)
+        true = np.abs(np.bincount(bins, weights=many**power - many)).sum() / len(many)
+        held, above = 0, 0
+        for _ in range(40):
+            p = rng.beta(4, 2, 700)
+            low, high = stats.ece_interval(rng.random(700) < p**power, p)
+            held, above = held + (low <= true + 1e-9 <= high + 1e-9), above + (low > 0)
+        assert held >= 36
+        assert above <= 4 if power == 1 else above >= 36
+
+
+def test_auroc_intervals_by_ranks_are_scikit_learns():
+    rng = np.random.default_rng(4)
+    label, score = rng.random((20, 60)) < 0.4, rng.integers(0, 7, (20, 60))
+    label[3] = True
+    expected = [stats.auroc(*row) for row in zip(label, score)]
+    assert stats.auroc_rows(label, score).tolist() == pytest.approx(expected, nan_ok=True)
+    low, high = stats.auroc_interval(label[0], score[0])
+    assert low < stats.auroc(label[0], score[0]) < high
+    errors = stats.brier_interval([1, 0, 1, 1], [0.9, 0.2, 0.7, 0.6])
+    assert 0.01 < errors[0] < stats.brier([1, 0, 1, 1], [0.9, 0.2, 0.7, 0.6]) < errors[1] < 0.16
 
 
 def test_auroc_counts_pairs():
@@ -161,6 +320,13 @@ def test_labels_of_one_kind_give_nan_and_no_warning():
             assert np.isnan(empty)
         assert np.isnan(stats.macro([], [])).all()
         assert np.isnan(stats.bootstrap(np.mean, [])).all()
+        assert np.isnan(stats.paired_difference_interval([], [])).all() and np.isnan(
+            stats.equivalence(0, 0, 0)
+        )
+        assert (
+            np.isnan(stats.ece_interval([], [])).all()
+            and np.isnan(stats.auroc_interval([1, 1], [0, 1])).all()
+        )
 
 
 def test_columns_of_different_length_are_refused():

@@ -41,13 +41,34 @@ def test_every_chain_of_three_has_its_row():
     assert row["reduced compute, every pass"] <= row["reduced compute, paper"]
 
 
-def test_the_interval_of_the_saving_is_that_of_a_mean_over_questions():
+def test_the_interval_of_a_pairs_saving_is_wilsons_of_the_share_kept():
     result = cclib.cascade([TRACES[0], TRACES[2]], 0.6, None)
-    sizes = np.array(cost.stage_sizes(result.stages))
-    saved = 1 - sizes[result.stage] / sizes[-1]
-    low, high = cost.saving_interval(result, "paper")
-    assert (low + high) / 2 == pytest.approx(saved.mean())
-    assert high - low == pytest.approx(2 * 1.96 * saved.std(ddof=1) / 20)
+    small, large = cost.stage_sizes(result.stages)
+    kept = stats.wilson(int(result.stage_counts[0]), 400)
+    assert cost.saving_interval(result, "paper") == pytest.approx([k * (1 - small / large) for k in kept])
+    assert cost.saving_interval(result, "every-pass") == pytest.approx([k - small / large for k in kept])
+
+
+def test_a_saving_has_an_interval_where_nothing_is_kept_and_where_all_is():
+    none, every = (cclib.cascade(TRACES, threshold, None) for threshold in (1.0, 0.0))
+    assert none.stage_counts.tolist() == [0, 0, 400] and every.stage_counts.tolist() == [400, 0, 0]
+    low, high = cost.saving_interval(none, "paper")
+    assert low == pytest.approx(0, abs=1e-12) and 0 < high < 0.02
+    low, high = cost.saving_interval(every, "paper")
+    assert low < high == pytest.approx(cost.reduced(every))
+    assert np.isnan(cost.saving_interval(cclib.cascade(BARE.test, 0.6, None), "paper")).all()
+
+
+@pytest.mark.parametrize("accounting", cost.ACCOUNTINGS)
+def test_the_interval_of_a_saving_covers_the_true_one(accounting):
+    def chain(n, seed):
+        return [make_trace(m, n, seed + i, 0.5, **SHAPES[i]) for i, m in enumerate(("s", "m", "l"))]
+
+    for threshold in (0.6, 0.97):
+        true = cost.reduced(cclib.cascade(chain(40_000, 0), threshold, None), accounting)
+        drawn = [cclib.cascade(chain(300, 3 * k), threshold, None) for k in range(1, 150)]
+        held = [low <= true <= high for low, high in (cost.saving_interval(r, accounting) for r in drawn)]
+        assert np.mean(held) >= 0.92
 
 
 def test_models_stand_beside_those_of_their_role():

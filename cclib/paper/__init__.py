@@ -9,6 +9,7 @@ from cclib.paper.published import OOD_KEPT_RIGHT as OOD_KEPT_RIGHT
 from cclib.paper.published import PIK_LAYER as PIK_LAYER
 from cclib.paper.published import PIK_THRESHOLD as PIK_THRESHOLD
 from cclib.paper.published import POPQA_QUESTIONS as POPQA_QUESTIONS
+from cclib.paper.published import POPQA_ROWS as POPQA_ROWS
 from cclib.paper.published import PT_THRESHOLD as PT_THRESHOLD
 from cclib.paper.published import SEEDS as SEEDS
 from cclib.paper.published import SPLIT as SPLIT

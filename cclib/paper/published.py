@@ -45,6 +45,7 @@ SEEDS = None  # one run a configuration (Appendix B); no seed is printed
 HARDWARE = "4 x NVIDIA RTX A6000 (48 GB)"  # Appendix B
 OOD_KEPT, OOD_KEPT_RIGHT = 21, 14  # Section 4.2: GPQA questions that 8B kept, and those it got right
 POPQA_QUESTIONS = 14_000  # "14k" (Appendix F)
+POPQA_ROWS = 14_267  # questions of the public data set
 
 
 @dataclass(frozen=True)

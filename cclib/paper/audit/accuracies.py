@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 
 import pandas as pd
 
@@ -20,6 +21,12 @@ ACCURACIES = {
     15: ("accuracy", 1, "mmlu"),
 }
 DROPS = {1: 100, 3: 100, 4: 100, 6: 100, 11: 1, 15: 1}  # table -> what an accuracy of one is printed as
+
+
+def whole_counts(cell: str, size: int, one: float = 100) -> list[int]:
+    """Numbers of right answers out of `size` whose share is printed as `cell`, rounded or cut off."""
+    near = int(float(cell) / one * size)
+    return [k for k in (near, near + 1) if prints_as(k / size * one, cell) != "no"]
 
 
 def integer_counts(tables: Iterable[int] = tuple(ACCURACIES)) -> pd.DataFrame:
@@ -62,7 +69,8 @@ def sizes_that_fit(cells: Sequence[str], sizes: Iterable[int], one: float = 100)
 def drop_definitions() -> pd.DataFrame:
     """Which definition of PD each printed drop follows: points, or per cent of the reference.
 
-    `fit` allows for the digits that the accuracies themselves lost.
+    A drop may have been worked out from the printed accuracies or from the whole numbers of right answers
+    behind them. Where there are none, `fit` allows for the digits that the accuracies lost.
     """
     rows = []
     for n, one in DROPS.items():
@@ -85,13 +93,8 @@ def drop_definitions() -> pd.DataFrame:
 
 def _drop(n: int, label: str, reference: str, accuracy: str, cell: str, one: float) -> dict[str, object]:
     drop = performance_drop(float(reference) / one, float(accuracy) / one)
-    ends = [(r / one, a / one) for r in span(reference) for a in span(accuracy)]
-    drops = [performance_drop(*end) for end in ends]
-    fits = [
-        kind
-        for kind in ("absolute", "relative")
-        if overlap((min(getattr(d, kind) for d in drops), max(getattr(d, kind) for d in drops)), cell)
-    ]
+    size = None if n == 11 else paper.TEST_QUESTIONS["gpqa" if n == 6 else "mmlu"]  # PopQA's is not printed
+    fits = [kind for kind in ("absolute", "relative") if _follows(kind, reference, accuracy, cell, one, size)]
     return {
         "table": n,
         "setting": label,
@@ -102,6 +105,17 @@ def _drop(n: int, label: str, reference: str, accuracy: str, cell: str, one: flo
         "printed": cell,
         "fit": " or ".join(fits) or "neither",
     }
+
+
+def _follows(kind: str, reference: str, accuracy: str, cell: str, one: float, size: int | None) -> bool:
+    whole = [whole_counts(c, size, one) if size else [] for c in (reference, accuracy)]
+    if all(whole):
+        right = [[k / size for k in counts] for counts in whole]
+        pairs = [(float(reference) / one, float(accuracy) / one), *product(*right)]
+        return any(prints_as(getattr(performance_drop(*pair), kind), cell) != "no" for pair in pairs)
+    ends = [(r / one, a / one) for r in span(reference) for a in span(accuracy)]
+    drops = [getattr(performance_drop(*end), kind) for end in ends]
+    return overlap((min(drops), max(drops)), cell)
 
 
 def table5_against_table15() -> pd.DataFrame:

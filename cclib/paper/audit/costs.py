@@ -27,11 +27,11 @@ def size_of(model: paper.Model, size: str) -> float:
     return model.nominal if size == "nominal" else model.parameters
 
 
-def _flops(labels: Sequence[str], size: str, family: str = "llama-3") -> list[float]:
+def flops_of(labels: Sequence[str], size: str, family: str = "llama-3") -> list[float]:
     return [2 * size_of(paper.model(label, family), size) for label in labels]
 
 
-def _table8() -> list[tuple[str, list[str], list[int]]]:
+def answered_by_stage() -> list[tuple[str, list[str], list[int]]]:
     """(chain, its models, the questions each answered) of every row of Table 8."""
     rows = paper.table(8).set_index("models")
     return [
@@ -43,8 +43,8 @@ def equation6() -> pd.DataFrame:
     """Reduced compute by Eq. 6 from Table 8's counts, for each meaning of N, beside Table 1's; per cent."""
     printed = paper.printed(1).set_index("models")["reduced_compute_percent"]
     rows = []
-    for name, labels, counts in _table8():
-        by_size = {s: 100 * compute_from_counts(counts, _flops(labels, s)).reduced for s in SIZES}
+    for name, labels, counts in answered_by_stage():
+        by_size = {s: 100 * compute_from_counts(counts, flops_of(labels, s)).reduced for s in SIZES}
         fits = [s for s in SIZES if prints_as(by_size[s], printed[name]) != "no"]
         rows.append(
             {
@@ -66,10 +66,10 @@ def implied_cost_ratios() -> pd.DataFrame:
     """
     printed = paper.table(1).set_index("models")["reduced_compute_percent"]
     rows = []
-    for name, labels, counts in _table8():
+    for name, labels, counts in answered_by_stage():
         if len(labels) == 2:
             kept = counts[0] / sum(counts)
-            sizes = {s: np.divide(*_flops(labels, s)) for s in SIZES}
+            sizes = {s: np.divide(*flops_of(labels, s)) for s in SIZES}
             rows.append({"models": name, "kept": kept, "needed": 1 - printed[name] / 100 / kept, **sizes})
     frame = pd.DataFrame(rows)
     ratios = frame.set_index("models")
@@ -81,8 +81,8 @@ def implied_cost_ratios() -> pd.DataFrame:
 def every_pass(size: str = "nominal") -> pd.DataFrame:
     """Table 8's chains by both accountings: share of the last model's compute that is saved, per cent."""
     rows = []
-    for name, labels, counts in _table8():
-        flops = _flops(labels, size)
+    for name, labels, counts in answered_by_stage():
+        flops = flops_of(labels, size)
         paper_cost, all_passes = (compute_from_counts(counts, flops, a) for a in ("paper", "every-pass"))
         rows.append(
             {
@@ -107,13 +107,13 @@ def kept_shares(size: str = "nominal") -> pd.DataFrame:
     comes next: Table 8 has 487 for the 3B before either model.
     """
     rows = []
-    counted = {name: counts[0] / sum(counts) for name, _, counts in _table8()}
+    counted = {name: counts[0] / sum(counts) for name, _, counts in answered_by_stage()}
     for n, family in ((1, "llama-3"), (3, "qwen3")):
         for row in paper.table(n).to_dict("records"):
             labels = paper.stages(row["models"])
             if len(labels) != 2:
                 continue
-            ratio = np.divide(*_flops(labels, size, family))
+            ratio = np.divide(*flops_of(labels, size, family))
             share = row["reduced_compute_percent"] / 100 / (1 - ratio)
             rows.append(
                 {
@@ -147,17 +147,17 @@ def more_kept_without_pik() -> pd.DataFrame:
 
 
 def kept_on_gpqa() -> pd.DataFrame:
-    """Table 6's 8B → 70B: questions that its reduced compute implies, and the 21 that the text names."""
-    printed = paper.table(6).set_index("models").loc["8B → 70B", "reduced_compute_percent"]
-    n = paper.TEST_QUESTIONS["gpqa"]
+    """Table 6's 8B → 70B: the reduced compute that 19 to 21 kept questions give, for each meaning of N.
+
+    The text names 21 questions that P(IK) leaves with the 8B; P(T) may send some of them on.
+    """
+    printed = paper.printed(6).set_index("models").loc["8B → 70B", "reduced_compute_percent"]
     rows = []
-    for size in SIZES:
-        ratio = np.divide(*_flops(["8B", "70B"], size))
-        by_text = 100 * paper.OOD_KEPT / n * (1 - ratio)
-        implied = printed / 100 * n / (1 - ratio)
-        rows.append(
-            {"N": size, "printed": printed, "kept, implied": implied, "saved if 21 kept (%)": by_text}
-        )
+    for kept in range(paper.OOD_KEPT - 2, paper.OOD_KEPT + 1):
+        counts = [kept, paper.TEST_QUESTIONS["gpqa"] - kept]
+        by_size = {s: 100 * compute_from_counts(counts, flops_of(["8B", "70B"], s)).reduced for s in SIZES}
+        fits = [s for s in SIZES if prints_as(by_size[s], printed) != "no"]
+        rows.append({"kept": kept, **by_size, "printed": printed, "fit": ", ".join(fits) or "none"})
     return pd.DataFrame(rows)
 
 
@@ -225,7 +225,7 @@ def dollars_by_accounting() -> pd.DataFrame:
     """
     alone = paper.table(13).set_index("models")["cost_usd"]
     rows = []
-    for name, labels, counts in _table8():
+    for name, labels, counts in answered_by_stage():
         per_question = alone[labels].to_numpy() / sum(counts)
         once = compute_from_counts(counts, per_question).total
         every = compute_from_counts(counts, per_question, "every-pass").total

@@ -6,11 +6,19 @@ difference c - b is known: it is the difference of two accuracies, in questions.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from cclib import paper
 from cclib.paper.audit.digits import prints_as
-from cclib.stats import EXACT_BELOW, mcnemar_from_counts
+from cclib.stats import (
+    EXACT_BELOW,
+    NO_INTERVAL,
+    equivalence,
+    holm,
+    mcnemar_from_counts,
+    paired_interval_from_counts,
+)
 
 QUESTIONS = paper.TEST_QUESTIONS["mmlu"]
 
@@ -75,6 +83,40 @@ def discordant_counts() -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def paired_differences(margin: float = 0.01) -> pd.DataFrame:
+    """Each comparison of Table 9 by the counts that fit it: difference, interval, and two kinds of test.
+
+    `p, Holm` is corrected for the number of comparisons that Table 9 makes, `p, equivalence` is of two
+    one-sided tests that the accuracies differ by the margin or more. Where no counts fit, both are NaN.
+    """
+    printed = paper.table(9)
+    corrected = holm(printed["p_value"])
+    rows = []
+    for row, counts, p in zip(printed.to_dict("records"), discordant_counts().to_dict("records"), corrected):
+        pair = (counts["(b, c), corrected"] or [None])[0]
+        interval = paired_interval_from_counts(*pair, QUESTIONS) if pair else NO_INTERVAL
+        rows.append(
+            {
+                "comparison": counts["comparison"],
+                "difference (points)": -100 * counts["c - b"] / QUESTIONS,
+                "difference interval": (100 * interval[0], 100 * interval[1]),
+                "p, printed": row["p_value"],
+                "p, Holm": p,
+                "p, equivalence": equivalence(*pair, QUESTIONS, margin) if pair else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def shared_results() -> pd.DataFrame:
+    """Comparisons of Table 9 that share drop, statistic and p with another, digit by digit."""
+    drops = pd.concat([paper.printed(1), paper.printed(4)]).set_index("models")["pd_percent"]
+    rows = paper.printed(9)
+    rows.insert(2, "pd_percent", drops.reindex(rows["cascade"]).to_numpy())
+    same = ["pd_percent", "chi_squared", "p_value"]
+    return rows[rows.duplicated(same, keep=False)].reset_index(drop=True)
 
 
 def nearest_differences(cell: str, difference: int, reach: int = 10) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cclib.paper.audit import accuracies, costs, significance
+from cclib.paper.audit import accuracies, costs, significance, times_and_prices
 
 
 def summary() -> pd.DataFrame:
@@ -23,6 +23,13 @@ def summary() -> pd.DataFrame:
     shares = costs.kept_shares("all weights").groupby(["table", "smaller model"])["kept, implied"]
     spread = (shares.max() - shares.min())[shares.count() > 1].droplevel("table")
     one_share = spread < 0.01  # far more than the printed digits can move it
+    gpqa = costs.kept_on_gpqa()
+    ratios = times_and_prices.speed_ratios().set_index("ratio")
+    asked, implied = ratios.filter(like="timed"), ratios.filter(like="by the other").to_numpy()
+    one_speed = ((asked / implied - 1).abs() < 0.1).any(axis=1)  # by either reading of "end-to-end"
+    popqa = times_and_prices.tokens_on_popqa()
+    mmlu = times_and_prices.tokens_on_mmlu().set_index("model").filter(like="input tokens").loc["3B":"70B"]
+    one_length = (mmlu.iloc[:, 0] <= mmlu.iloc[:, 1].min()) & (mmlu.iloc[:, 1] >= mmlu.iloc[:, 0].max())
     rows = [
         (
             "accuracies are whole numbers of questions",
@@ -53,6 +60,15 @@ def summary() -> pd.DataFrame:
             judged["model"],
         ),
         ("reductions follow from the totals", "4, 11, 13", totals["fit"] != "no", _of(totals, "models")),
+        ("whole questions kept give the saving", "6", [(gpqa["fit"] != "none").any()], ["8B → 70B on GPQA"]),
+        ("the pairs' times ask for one ratio of speeds", "1, 3, 8", one_speed, one_speed.index),
+        (
+            "the dollars buy the shortest prompt for a tenth of PopQA",
+            "7, 11, 12",
+            popqa["a question of a tenth"] >= popqa["prompt, at least"],
+            popqa["model"],
+        ),
+        ("the dollars buy one length of prompt", "12, 13", one_length, one_length.index),
         ("accuracy and F1 go together, for some class", "1, 14", f1[classes].any(axis=1), f1["model"]),
     ]
     return pd.DataFrame([_row(*row) for row in rows])

@@ -1,0 +1,73 @@
+"""What may be said of a difference: the only place where a verdict is put into words.
+
+A difference is of one of four kinds. It is *shown* (the interval leaves out 0: loses, gains); or the two are
+*equivalent* within a margin that matters (two one-sided tests); or it is *undecided*, and then a loss as
+large as the interval's end may hide in the same answers; or nothing was kept, and the two are *identical*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cclib import stats
+from cclib.cascades import Cascade
+
+MARGIN = 0.01  # of accuracy, a share of one: one point, unless a caller states another
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A cascade against its last model on n questions; accuracies in points."""
+
+    kind: str  # "loses", "gains", "equivalent", "undecided" or "identical"
+    difference: float
+    low: float  # of the 95 % interval
+    high: float
+    p: float  # that the two differ by the margin or more
+    margin: float  # points
+    n: int
+
+    def __str__(self) -> str:
+        """The verdict as the end of a sentence about a chain."""
+        within = f"within {points(self.margin)}"
+        numbers = f"{self.difference:+.2f} points (95 % interval {self.low:+.2f} to {self.high:+.2f})"
+        if self.kind == "identical":
+            return "is identical to its last model: it keeps no question"
+        if self.kind == "equivalent":
+            return f"is equivalent to its last model {within} (p = {self.p:.2g}): {numbers}"
+        if self.kind == "undecided":
+            return (
+                f"is undecided: {numbers}; neither a difference nor equivalence {within} is shown, and these "
+                f"{self.n:,} questions could hide a loss of {max(0.0, -self.low):.2f} points"
+            )
+        size = f", though equivalent {within} (p = {self.p:.2g})" if self.p < 0.05 else ""
+        return f"{self.kind} accuracy: {numbers}{size}"
+
+
+def judge(b: int, c: int, n: int, margin: float = MARGIN, kept: bool = True) -> Verdict:
+    """The verdict from the discordant counts: b questions only the first gets right, c only the second.
+
+    Args:
+        margin: the difference that matters, as a share of one.
+        kept: whether the first answers any question differently from the second at all.
+    """
+    low, high = stats.paired_interval_from_counts(b, c, n)
+    p = stats.equivalence(b, c, n, margin)
+    if not kept:
+        kind = "identical"
+    elif high < 0 or low > 0:
+        kind = "loses" if high < 0 else "gains"
+    else:
+        kind = "equivalent" if p < 0.05 else "undecided"
+    return Verdict(kind, 100 * (b - c) / n if n else float("nan"), 100 * low, 100 * high, p, 100 * margin, n)
+
+
+def of_chain(result: Cascade, margin: float = MARGIN) -> Verdict:
+    """The verdict on a cascade against its last model on the same questions."""
+    test = stats.mcnemar(result.correct, result.stages[-1].correct)
+    return judge(test.b, test.c, len(result.stage), margin, kept=bool(result.stage_counts[:-1].sum()))
+
+
+def points(margin: float) -> str:
+    """ "1 point", "0.5 points"."""
+    return f"{margin:g} point" + ("" if margin == 1 else "s")

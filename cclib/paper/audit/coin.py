@@ -1,0 +1,52 @@
+"""The paper's cascades against a coin: the same models, each asked by chance.
+
+A coin needs no confidence. It sends a question to the large model with a fixed chance, so its accuracy lies
+between the models', in proportion. What a cascade gains over it is what its choice of questions is worth.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cclib import paper
+from cclib.cost import compute_from_counts
+from cclib.paper.audit.costs import answered_by_stage, flops_of, kept_shares
+
+
+def coin() -> pd.DataFrame:
+    """Gain of each chain of Tables 1 and 3 over two coins, in points of accuracy.
+
+    The first coin has the cascade's own shares: of Table 8, and for Qwen, whose counts are not printed, those
+    that Eq. 6 implies (pairs only). The second mixes the first and the last model at the cascade's compute
+    with every pass counted; where that is more than the last model's alone, it asks the last model always.
+    """
+    rows = []
+    shares = {(1, name): np.array(counts) / sum(counts) for name, _, counts in answered_by_stage()}
+    for row in kept_shares().query("table == 3").to_dict("records"):
+        shares[3, row["models"]] = np.array([row["kept, implied"], 1 - row["kept, implied"]])
+    for n, family in ((1, "llama-3"), (3, "qwen3")):
+        accuracy = paper.table(n).set_index("models")["accuracy_percent"]
+        for name in (name for table, name in shares if table == n):
+            labels, share = paper.stages(name), shares[n, name]
+            flops = flops_of(labels, "nominal", family)
+            paid = 1 - compute_from_counts(share, flops, "every-pass").reduced
+            small = flops[0] / flops[-1]
+            to_last = min((paid - small) / (1 - small), 1)
+            first, last = accuracy[labels[0]], accuracy[labels[-1]]
+            same_shares = float(share @ accuracy[labels].to_numpy())
+            same_cost = first + to_last * (last - first)
+            rows.append(
+                {
+                    "table": n,
+                    "models": name,
+                    "accuracy": accuracy[name],
+                    "kept": 1 - share[-1],
+                    "coin, same shares": same_shares,
+                    "gain over it (points)": accuracy[name] - same_shares,
+                    "compute, every pass": paid,
+                    "coin, same compute": same_cost,
+                    "gain over that (points)": accuracy[name] - same_cost,
+                }
+            )
+    return pd.DataFrame(rows)
