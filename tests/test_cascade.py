@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cclib
+from cclib.cascades import keeps
 from cclib.traces import Trace
 
 
@@ -113,3 +114,10 @@ def test_sweep_equals_the_cascade_at_every_point(seed, k, with_pik):
             one = cclib.cascade(traces, a, b)
             assert swept.accuracy[i, j] == pytest.approx(one.accuracy, abs=1e-12)
             assert swept.stage_counts[i, j].tolist() == one.stage_counts.tolist()
+
+
+def test_a_confidence_at_its_threshold_keeps_and_one_that_is_not_used_does_not_matter():
+    p_t, p_ik = np.array([0.9, 0.9, 0.8, 0.95]), np.array([0.5, 0.4, 0.9, np.nan])
+    assert keeps(p_t, p_ik, 0.9, 0.5).tolist() == [True, False, False, False]
+    assert keeps(p_t, p_ik, 0.9, None).tolist() == [True, True, False, True]
+    assert keeps(p_t, None, 0.9, 0.5).tolist() == [True, True, False, True]

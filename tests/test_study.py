@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import cclib
+from cclib.experiments import transfer
 from cclib.questions import spread
 
 
@@ -101,6 +102,47 @@ def test_the_run_card_names_what_ran(study):
     assert card.loc["parameters (Eq. 3)", "tiny-small"] == f"{12 * 4 * 32**2:,}"
     assert card.loc["layer of P(IK)", "tiny-large"] == 3
     assert card.loc["weights", "tiny-small"].startswith("sha256:")
+
+
+def test_a_live_study_gives_its_models_and_records_what_it_went_without(study):
+    assert study.live and study.runs(0) and study.runs(-1)
+    model = study.model(0)
+    assert study.model(0) is model  # loaded once, while it is in use
+    part = study.part(1, "validation")  # the last model has no probe, so it was not asked these
+    assert study.validation[1] is None
+    assert part.question_id.tolist() == study.validation[0].question_id.tolist()
+    assert part.hidden_layer == study.test[1].hidden_layer
+    assert study.part(0, "validation") is study.validation[0]
+
+
+def test_a_replayed_study_says_that_its_models_cannot_be_asked(study, tmp_path):
+    cclib.export_study(study, tmp_path)
+    replay = cclib.load_study(study.models, study.benchmark, traces_dir=tmp_path)
+    assert not replay.live and not replay.runs(0) and replay.part(1, "validation") is None
+    with pytest.raises(ValueError, match="tiny-small cannot be asked: this study is replayed"):
+        replay.model(0)
+    assert transfer.or_none(transfer.transfer, replay) is None  # nothing on other questions was exported
+    assert transfer.or_none(transfer.open_study, replay) is None
+
+
+def test_what_is_worked_out_with_a_model_is_kept_beside_its_trace(study):
+    made = []
+
+    def make():
+        made.append(1)
+        return pd.DataFrame({"value": [0.5]})
+
+    first, again = (study.kept(0, "figures", ["seed", 0], make) for _ in range(2))
+    study.kept(0, "figures", ["seed", 1], make)
+    assert made == [1, 1] and first.equals(again)
+
+
+def test_only_absent_questions_and_traces_are_done_without():
+    def missing_weights():
+        raise FileNotFoundError("no model at gone.gguf")
+
+    with pytest.raises(FileNotFoundError, match="gone.gguf"):
+        transfer.or_none(missing_weights)
 
 
 def test_spread_covers_the_whole_and_never_repeats():
