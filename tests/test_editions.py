@@ -1,5 +1,6 @@
 """Editions: what is executed, what is only refreshed, what a page calls its labels."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -379,3 +380,15 @@ def test_the_front_page_holds_what_the_tagged_cells_printed():
     ran.cells[0].outputs = [new_output("display_data", {"text/markdown": "- **s → l** keeps 70 %"})]
     assert pages.printed(ran, "found") == "- **s → l** keeps 70 %"
     assert pages.printed(ran, "parameters") == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_chapters_run_in_kernels_that_are_forked_warm_and_leave_nothing_behind(tmp_path):
+    code = "import os, sys; print(os.getpid(), os.getcwd(), 'torch' in sys.modules, 'kept' in locals()); kept = 1"
+    source = notebook(parameters(), new_code_cell(code))
+    said = [outputs(execute(source, {}, "01", "mine", tmp_path))[-1].split() for _ in range(2)]
+    for process, folder, warm, kept in said:
+        assert (folder, warm, kept) == (str(tmp_path), "True", "False")
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(process), 0)
+    assert said[0][0] != said[1][0]

@@ -280,6 +280,8 @@ def execute(
     """
     import papermill  # slow to import, and not needed to find that all is up to date
 
+    from cclib.book import kernels
+
     try:
         return papermill.execute_notebook(
             source,
@@ -291,6 +293,7 @@ def execute(
             progress_bar=False,
             stderr_file=sys.stderr,  # progress bars are for the terminal, not for the page
             extra_arguments=["--log-level=ERROR"],
+            kernel_manager_class=kernels.manager(),
         )
     except papermill.PapermillExecutionError as error:
         cells = [c.source for c in source.cells]
