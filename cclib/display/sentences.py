@@ -164,10 +164,10 @@ def _names(table: pd.DataFrame) -> str:
 
 
 def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, points: float) -> str:
-    """Markdown: what the ranking of `routing_tables.ranking` says, and what to use.
+    """Markdown: what the ranking of `ranking.ranking` says, and what to use.
 
     Args:
-        tuned: of `routing_tables.tuned`; None where nothing could be tuned.
+        tuned: of `ranking.tuned`; None where nothing could be tuned.
         mixing: AIQ of sending questions at random, which needs no method.
         points: that the thresholds were tuned to lose at most.
     """
@@ -236,7 +236,7 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
 
 
 def promise(held: pd.DataFrame, max_drop: float, delta: float) -> str:
-    """Markdown: whether the promise held and what it cost, from `resampling.kept` of each chain."""
+    """Markdown: whether the promise held and what it cost, from `sensitivity.promise_check` of each chain."""
     made, bold, known = (held.xs(way, level="choice") for way in (*WAYS, "knowing the truth"))
     lose, saved = "share broken", "reduced compute"
     broken = int((made[f"{lose}, interval"].str[0] > delta).sum())

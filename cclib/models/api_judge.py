@@ -18,7 +18,7 @@ JUDGED = (
 
 
 def judge_by(model: APIModel, store: str | Path | None = None) -> Judge:
-    """A judge of open answers (`cclib.open_ended.Judge`) that asks a model.
+    """A judge of open answers (`cclib.questions.Judge`) that asks a model.
 
     A verdict is a question of three options, so it goes through the same budget and retries.
 

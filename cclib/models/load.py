@@ -32,7 +32,7 @@ def load_model(
             there is one, else the CPU.
         dtype: a torch dtype's name; "auto" is float32 on a CPU and bfloat16 on a GPU.
         revision: the hub commit or tag to pin; "owner/name@revision" does the same.
-        base_url, budget: of a model behind an API; see `cclib.api.connect`.
+        base_url, budget: of a model behind an API; see `cclib.models.api.connect`.
         trust: what may run code of the model's maker, and is refused otherwise: "pickle" (weights that are
             not safetensors or GGUF), "remote_code" (Python files beside the weights).
 
