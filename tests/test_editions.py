@@ -384,8 +384,8 @@ def test_the_front_page_holds_what_the_tagged_cells_printed():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_chapters_run_in_kernels_that_are_forked_warm_and_leave_nothing_behind(tmp_path):
-    code = "import os, sys\nprint(os.getpid(), os.getcwd(), 'torch' in sys.modules, 'kept' in locals())\nkept = 1"
-    source = notebook(parameters(), new_code_cell(code))
+    code = "print(os.getpid(), os.getcwd(), 'torch' in sys.modules, 'kept' in locals())"
+    source = notebook(parameters(), new_code_cell(f"import os, sys\n{code}\nkept = 1"))
     said = [outputs(execute(source, {}, "01", "mine", tmp_path))[-1].split() for _ in range(2)]
     for process, folder, warm, kept in said:
         assert (folder, warm, kept) == (str(tmp_path), "True", "False")
