@@ -13,6 +13,7 @@ import numpy as np
 import typer
 
 import cclib
+from cclib.confidence.generation import continuations
 from cclib.experiments.estimators import prompted, sampled
 from cclib.questions import spread
 
@@ -50,7 +51,7 @@ def main(model: str = "atlas-s", questions: int = 24, write: Path | None = None)
         read = ask({"greedy_texts": [""] * len(true), "input_texts": true}, true, theirs)
         log_probs.append(-estimators.PTrue()(read))
     p_true = np.exp(log_probs[0]) / np.exp(log_probs).sum(0)
-    samples = sampled.continuations(ours, [ours.encode(p) for p in prompts], 6, 5)
+    samples = continuations(ours, [ours.encode(p) for p in prompts], 6, 5)
     texts = [[ours.tokenizer.decode(s) for s in several] for several in samples]
     clusters = np.array([sampled.meanings(several) for several in texts])
     weights = np.log(np.random.default_rng(0).uniform(0.01, 0.2, clusters.shape))

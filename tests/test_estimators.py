@@ -11,6 +11,7 @@ from conftest import make_trace
 from sklearn.metrics import roc_auc_score
 
 import cclib
+from cclib.confidence.generation import continuations
 from cclib.display import sentences
 from cclib.experiments import estimators
 from cclib.experiments.estimators import estimate, open_answers, prompted, sampled
@@ -183,8 +184,8 @@ def test_what_is_written_is_read_or_scored_one_half(small, atlas_questions):
 
 def test_greedy_continuations_do_not_depend_on_their_batch(small, atlas_questions):
     prompts = [small.encode(q.text) for q in atlas_questions]
-    together = sampled.continuations(small, prompts, 5)
-    alone = [sampled.continuations(small, [p], 5)[0] for p in prompts]
+    together = continuations(small, prompts, 5)
+    alone = [continuations(small, [p], 5)[0] for p in prompts]
     assert together == alone
 
 
@@ -195,7 +196,7 @@ def test_samples_repeat_with_the_seed_and_leave_the_callers_random_state(small):
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    first, again, other = (sampled.continuations(small, prompts, 6, 8, seed=s) for s in (1, 1, 2))
+    first, again, other = (continuations(small, prompts, 6, 8, seed=s) for s in (1, 1, 2))
     assert torch.rand(1) == expected
     assert first == again != other
     assert [len(several) for several in first] == [8, 8, 8]
@@ -227,7 +228,7 @@ def test_embeddings_of_tokens_tell_countries_apart(small):
 def test_likely_tokens_have_high_probability_and_low_entropy(small):
     question = cclib.load_benchmark("atlas-open", limit=1)[0]
     prompt = small.encode(question.prompt)
-    greedy = sampled.continuations(small, [prompt], 4)[0][0]
+    greedy = continuations(small, [prompt], 4)[0][0]
     unlikely = [5] * len(greedy)
     good, bad = sampled.score_tokens(small, [prompt, prompt], [greedy, unlikely])
     assert good.mean_probability > 10 * bad.mean_probability

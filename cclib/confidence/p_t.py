@@ -16,8 +16,6 @@ from cclib.confidence.generation import generate
 from cclib.models.local import LanguageModel
 from cclib.questions import ABSTAINED, RIGHT, Judge, Question, string_match
 
-BATCH = 64  # open questions answered at a time
-
 
 def answer_open_questions(
     model: LanguageModel,
@@ -28,50 +26,41 @@ def answer_open_questions(
 ) -> Iterator[list[dict[str, Any]]]:
     """Answer open questions by greedy decoding; rows of a trace, batch by batch.
 
-    The prompt is read once for the confidence and the hidden state, and once more to generate. Batches
+    One pass over a prompt gives the confidence and the hidden state, and the answer goes on from it. Batches
     are the same whatever is `known` (ids answered before, which get no row).
 
     Raises:
         ValueError: a question has no accepted answers to judge by.
     """
-    from cclib.confidence.forward import check_layer, encode_questions, read_packs
-
     bare = next((q.id for q in questions if not q.accepted), None)
     if bare is not None:
         raise ValueError(f"question {bare} is open but has no accepted answers, so it cannot be judged")
     encoded = encode_questions(model, questions)
     first = answer_token(model, questions[0].prompt)
-    order = sorted(range(len(questions)), key=lambda i: len(encoded[i]))
-    for start in range(0, len(order), BATCH):
-        batch = order[start : start + BATCH]
-        if all(questions[i].id in known for i in batch):
-            continue
-        prompts = [encoded[i] for i in batch]
-        rows: dict[int, dict[str, Any]] = {}
-        for reading in read_packs(model, prompts, check_layer(layer, model.n_layers), wanted=[first]):
-            probs, greatest = (np.exp(x.astype(float)) for x in (reading.log_probs[:, 0], reading.greatest))
-            for row, j in enumerate(reading.index):
-                rows[j] = {
-                    "p_t": float(probs[row]),
+    at = check_layer(layer, model.n_layers)
+    skip = {i for i, q in enumerate(questions) if q.id in known}
+    for index, written in generate(model, encoded, at, [first], skip):
+        p_t, greatest = (np.exp(x.astype(float)) for x in (written.log_probs[:, 0], written.greatest))
+        rows = []
+        for row, i in enumerate(index):
+            response, n_tokens = written.responses[row]
+            verdict = judge(questions[i], response)
+            rows.append(
+                {
+                    "question_id": questions[i].id,
+                    "subject": questions[i].subject,
+                    "p_t": float(p_t[row]),
                     "first_token_prob": float(greatest[row]),
-                    "hidden": reading.hidden[row],
-                    "seconds": reading.seconds / len(reading.index),
+                    "hidden": written.hidden[row],
+                    "correct": verdict == RIGHT,
+                    "abstained": verdict == ABSTAINED,
+                    "response": response,
+                    "prompt_tokens": len(encoded[i]),
+                    "output_tokens": n_tokens,
+                    "seconds": written.seconds / len(index),
                 }
-        responses, seconds = generate(model, prompts)
-        for j, (response, n_tokens) in enumerate(responses):
-            question = questions[batch[j]]
-            verdict = judge(question, response)
-            rows[j] |= {
-                "question_id": question.id,
-                "subject": question.subject,
-                "correct": verdict == RIGHT,
-                "abstained": verdict == ABSTAINED,
-                "response": response,
-                "prompt_tokens": len(prompts[j]),
-                "output_tokens": n_tokens,
-                "seconds": rows[j]["seconds"] + seconds / len(batch),
-            }
-        yield [rows[j] for j in range(len(batch)) if rows[j]["question_id"] not in known]
+            )
+        yield [row for row in rows if row["question_id"] not in known]
 
 
 def answer_token(model: LanguageModel, prompt: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from cclib.confidence.generation import continue_prompts
 from cclib.experiments.estimators import estimate, sampled
 from cclib.experiments.estimators.compare import REPLAYED
 from cclib.experiments.estimators.estimate import ONE_PASS, Estimate
@@ -77,10 +78,9 @@ def read_answers(
     end = model.tokenizer.eos_token_id or 0
     given = [model.tokenizer(a, add_special_tokens=False)["input_ids"] or [end] for a in answers]
     tokens = sampled.score_tokens(model, encoded, given)
-    drawn = sampled.continuations(model, encoded, NEW_TOKENS, sampled.SAMPLES, seed=seed)
-    flat = [(p, s or [end]) for p, several in zip(encoded, drawn) for s in several]
-    weights = sampled.score_tokens(model, *(list(column) for column in zip(*flat)))
-    log_probs = np.array([w.log_probs.sum() for w in weights]).reshape(len(prompts), -1)
+    drawn, log_probs = continue_prompts(
+        model, encoded, NEW_TOKENS, sampled.SAMPLES, sampled.TEMPERATURE, seed
+    )
     texts = [[_line(model.tokenizer.decode(s, skip_special_tokens=True)) for s in d] for d in drawn]
     said = [[_line(a), *several] for a, several in zip(answers, texts)]
     clusters = np.array([sampled.meanings(s) for s in said])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cclib.confidence.forward import read_packs
-from cclib.experiments.estimators.sampled import continuations
+from cclib.confidence.generation import continuations
 from cclib.models.local import LanguageModel
 from cclib.prompts import LETTERS
 from cclib.questions import Question

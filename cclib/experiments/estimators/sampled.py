@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cclib.confidence.generation import score_answers
 from cclib.models.local import LanguageModel
 
 SAMPLES, TEMPERATURE = 10, 1.0
-BATCH = 128  # sequences that are generated at once
 ALIKE = 0.9  # cosine from which two answers in words mean the same; keeps Sudan from South Sudan
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -115,50 +115,6 @@ def meanings(answers: Sequence[str], embed: Embed = spelling, alike: float = ALI
     return np.array([place[a] for a in answers])
 
 
-def continuations(
-    model: LanguageModel,
-    prompts: Sequence[Sequence[int]],
-    new_tokens: int,
-    samples: int | None = None,
-    temperature: float = TEMPERATURE,
-    seed: int = 0,
-) -> list[list[list[int]]]:
-    """Tokens that follow each prompt, up to the end token: one greedy list, or as many as `samples`."""
-    import torch
-
-    network = model.network
-    network.set_attn_implementation("sdpa")
-    device = network.get_input_embeddings().weight.device
-    end = network.generation_config.eos_token_id
-    end = end if end is not None else model.tokenizer.eos_token_id
-    stop = set(end) if isinstance(end, list) else {end}
-    pad = next(iter(stop)) or 0
-    how = {"do_sample": False}
-    if samples:
-        how = {"do_sample": True, "num_return_sequences": samples, "temperature": temperature}
-        how |= {"top_k": 0, "top_p": 1.0}  # the model's own distribution
-    out: list[list[list[int]]] = [[] for _ in prompts]
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    size = max(1, BATCH // (samples or 1))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
-        torch.manual_seed(seed)
-        for start in range(0, len(order), size):
-            batch = order[start : start + size]
-            width = len(prompts[batch[-1]])
-            tokens = torch.full((len(batch), width), pad, device=device)
-            mask = torch.zeros_like(tokens)
-            for row, i in enumerate(batch):  # padded on the left, so that all go on from the last column
-                tokens[row, width - len(prompts[i]) :] = torch.tensor(list(prompts[i]), device=device)
-                mask[row, width - len(prompts[i]) :] = 1
-            made = network.generate(
-                tokens, attention_mask=mask, max_new_tokens=new_tokens, pad_token_id=pad, **how
-            )
-            for row, ids in enumerate(made[:, width:].tolist()):
-                cut = next((j for j, t in enumerate(ids) if t in stop), len(ids))
-                out[batch[row // (samples or 1)]].append(ids[:cut])
-    return out
-
-
 def score_tokens(
     model: LanguageModel, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]]
 ) -> list[Scored]:
@@ -167,29 +123,6 @@ def score_tokens(
     Raises:
         ValueError: an answer has no tokens.
     """
-    import torch
-
     if not all(len(a) for a in answers):
         raise ValueError("an answer without tokens cannot be scored; give at least the end token")
-    network = model.network
-    network.set_attn_implementation("sdpa")
-    device = network.get_input_embeddings().weight.device
-    out: list[Scored | None] = [None] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(answers[i]))
-    for start in range(0, len(order), BATCH):
-        batch = order[start : start + BATCH]
-        whole = [[*prompts[i], *answers[i]] for i in batch]
-        tokens = torch.zeros((len(batch), max(map(len, whole))), dtype=torch.long, device=device)
-        mask = torch.zeros_like(tokens)
-        for row, ids in enumerate(whole):  # padded on the right: what comes after is not seen
-            tokens[row, : len(ids)] = torch.tensor(ids, device=device)
-            mask[row, : len(ids)] = 1
-        with torch.inference_mode():
-            logits = network(input_ids=tokens, attention_mask=mask, use_cache=False).logits
-        for row, i in enumerate(batch):
-            h = len(prompts[i])
-            said = logits[row, h - 1 : len(whole[row]) - 1].float().log_softmax(-1)  # (t, v)
-            chosen = said.gather(1, tokens[row, h : len(whole[row]), None])[:, 0]
-            spread = -(said.exp() * said.clamp_min(-1e4)).sum(-1)
-            out[i] = Scored(chosen.double().cpu().numpy(), spread.double().cpu().numpy())
-    return out
+    return [Scored(*said) for said in score_answers(model, prompts, answers)]

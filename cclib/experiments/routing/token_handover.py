@@ -12,14 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 
 from cclib import cost, stats
+from cclib.confidence.batching import batches, end_tokens
+from cclib.confidence.generation import Growing
 from cclib.models.local import LanguageModel
 from cclib.questions import ABSTAINED, RIGHT, string_match
 from cclib.study import Study
 
 TEMPERATURES = np.linspace(0.2, 2.0, 10)
-NEW_TOKENS, BATCH = 24, 64
+NEW_TOKENS = 24
 THRESHOLDS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 EVERY_TOKEN = -1.0
 
@@ -36,11 +39,12 @@ class HandOver:
     large_tokens: np.ndarray  # (n,) that the large model read or wrote; 0 where it was never asked
 
 
-def uncertainty(logits: np.ndarray) -> np.ndarray:
+def uncertainty(logits: torch.Tensor | np.ndarray) -> np.ndarray:
     """(n,) chance that a token drawn at a perturbed temperature is not the most likely one; logits (n, v)."""
-    top = logits.max(1, keepdims=True)
-    agree = [1 / np.exp((logits - top) / t).sum(1) for t in TEMPERATURES]
-    return 1 - np.mean(agree, axis=0)
+    logits = torch.as_tensor(logits)
+    below = (logits - logits.amax(1, keepdim=True)).double()
+    agree = torch.stack([1 / (below / t).exp().sum(1) for t in TEMPERATURES.tolist()])
+    return (1 - agree.mean(0)).cpu().numpy()
 
 
 def hand_over(
@@ -63,34 +67,34 @@ def hand_over(
             f"{small.name} and {large.name} have different tokenizers, so the one cannot check the other's "
             "tokens; choose two models of one family"
         )
-    end = small.network.generation_config.eos_token_id
-    stop = set(end) if isinstance(end, list) else {end if end is not None else small.tokenizer.eos_token_id}
+    stop = end_tokens(small)
     written: list[list[int]] = [[] for _ in prompts]
     read_by_large = np.zeros(len(prompts), int)
     log: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    running = list(range(len(prompts)))
-    for _step in range(new_tokens):
-        going = []
-        for start in range(0, len(running), BATCH):
-            rows = running[start : start + BATCH]
-            so_far = [[*prompts[i], *written[i]] for i in rows]
-            logits = next_logits(small, so_far)
-            token, unsure = logits.argmax(1), uncertainty(logits)
-            ask = np.flatnonzero(unsure > threshold)
-            replaced = np.zeros(len(rows), bool)
-            if len(ask):
-                said = next_logits(large, [so_far[j] for j in ask]).argmax(1)
-                replaced[ask] = said != token[ask]
-                token[ask] = said
-                read_by_large[[rows[j] for j in ask]] = [len(so_far[j]) + 1 for j in ask]
-            log.append((unsure, unsure > threshold, replaced))
-            for i, t in zip(rows, token.tolist()):
-                if t not in stop:
-                    written[i].append(t)
-                    going.append(i)
-        running = [i for i in going if "\n" not in small.tokenizer.decode(written[i]).strip()]
-        if not running:
-            break
+    for batch in batches(large, prompts, new_tokens):
+        drafts, checks, running = Growing(small, [prompts[i] for i in batch]), None, np.array(batch)
+        for _step in range(new_tokens):
+            so_far = [[*prompts[i], *written[i]] for i in running]
+            logits = drafts.next_logits()
+            token, unsure = logits.argmax(1).cpu().numpy(), uncertainty(logits)
+            ask, replaced = unsure > threshold, np.zeros(len(running), bool)
+            if ask.any():
+                checks = checks or Growing(large, so_far)
+                said = checks.next_logits().argmax(1).cpu().numpy()
+                replaced, token = ask & (said != token), np.where(ask, said, token)
+                read_by_large[running[ask]] = [len(so_far[j]) + 1 for j in np.flatnonzero(ask)]
+            log.append((unsure, ask, replaced))
+            goes_on = ~np.isin(token, stop)
+            for i, t in zip(running[goes_on], token[goes_on].tolist()):
+                written[i].append(t)
+            lines = small.tokenizer.batch_decode([written[i] for i in running])
+            going = np.flatnonzero(goes_on & ["\n" not in line.strip() for line in lines])
+            if not len(going):
+                break
+            running = running[going]
+            for texts in (drafts, checks):
+                if texts:
+                    texts.append(token, going)
     texts = [small.tokenizer.decode(w, skip_special_tokens=True).strip() for w in written]
     return HandOver(
         [t.splitlines()[0] if t else "" for t in texts],
@@ -98,24 +102,6 @@ def hand_over(
         small_tokens=np.array([len(p) + len(w) for p, w in zip(prompts, written)]),
         large_tokens=read_by_large,
     )
-
-
-def next_logits(model: LanguageModel, sequences: Sequence[Sequence[int]]) -> np.ndarray:
-    """(n, v) logits of the token that follows each sequence; sequences are read whole, in one batch."""
-    import torch
-
-    model.network.set_attn_implementation("sdpa")
-    device = model.network.get_input_embeddings().weight.device
-    tokens = torch.zeros((len(sequences), max(map(len, sequences))), dtype=torch.long, device=device)
-    mask = torch.zeros_like(tokens)
-    for row, ids in enumerate(sequences):  # padded on the right: what comes after is not seen
-        tokens[row, : len(ids)] = torch.tensor(list(ids), device=device)
-        mask[row, : len(ids)] = 1
-    last = mask.sum(1) - 1
-    with torch.inference_mode():
-        hidden = model.network.base_model(input_ids=tokens, attention_mask=mask, use_cache=False)[0]
-        logits = model.network.get_output_embeddings()(hidden[torch.arange(len(sequences)), last])
-    return logits.double().cpu().numpy()
 
 
 def over_thresholds(study: Study, thresholds: Sequence[float] = THRESHOLDS) -> tuple[pd.DataFrame, HandOver]:
