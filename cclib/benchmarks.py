@@ -7,13 +7,18 @@ number in the book) depends on the questions and the seed alone.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cclib import prompts
+from cclib.logs.hub import told_apart
+from cclib.names import is_log
 from cclib.questions import Question, check_limit, checked_question, refuse_duplicates
+from cclib.traces import Trace, read_trace
 
 
 def load_benchmark(
@@ -22,8 +27,8 @@ def load_benchmark(
     """Load a benchmark by name, or from a CSV or Parquet file of one's own.
 
     Args:
-        name: "mmlu", "gpqa", "popqa", "atlas", "atlas-ood", "atlas-open", or the path of a table (see
-            `read_table`).
+        name: "mmlu", "gpqa", "popqa", "atlas", "atlas-ood", "atlas-open", the path of a table (see
+            `read_table`), or logs of lm-evaluation-harness, which hold their questions.
         data_dir: folder with a public benchmark's files; without it they
             come from the hub.
         limit: keep this many questions, spread evenly over the benchmark's order (so over its
@@ -44,6 +49,8 @@ def load_benchmark(
         from cclib import atlas
 
         questions = atlas.questions(key)
+    elif is_log(name):
+        questions = logged_questions([read_trace(name)])
     elif Path(key).suffix.lower() in (".csv", ".parquet"):
         questions = read_table(name)
     else:
@@ -106,6 +113,58 @@ def read_table(path: str | Path) -> list[Question]:
     ]
     refuse_duplicates(questions, path.name)
     return questions
+
+
+def logged_questions(logs: Sequence[Trace]) -> list[Question]:
+    """The questions that all of these logs hold (by task and document), as the first log has them.
+
+    Raises:
+        ValueError: there are none.
+    """
+    shared = set.intersection(*(set(log.question_id) for log in logs))
+    if not shared:
+        raise ValueError(
+            f"the logs of {', '.join(log.model for log in logs)} have no question in common; the first are "
+            f"{', '.join(log.question_id[0] for log in logs)}. Log the same tasks with all models"
+        )
+    columns = ("question_id", "subject", "question", "choices", "answer")
+    rows = zip(*(logs[0].table.column(c).to_pylist() for c in columns))
+    return [Question(i, s, text, tuple(choices), int(a)) for i, s, text, choices, a in rows if i in shared]
+
+
+def on_benchmark(log: Trace, questions: Sequence[Question]) -> Trace:
+    """A log with a benchmark's ids on the questions of the same text and options; the others are left out.
+
+    Raises:
+        ValueError: it holds none of them.
+    """
+    known = {_said(q.text, q.choices): q.id for q in questions}
+    texts = zip(log.column("question"), log.column("choices"))
+    ids = np.array([known.get(_said(text, choices), "") for text, choices in texts])
+    first = np.isin(np.arange(len(ids)), np.unique(ids, return_index=True)[1])  # a question asked twice
+    keep = first & (ids != "")
+    if not keep.any():
+        raise ValueError(
+            f"{log.model}: none of its {len(log)} logged questions, like {log.column('question')[0][:60]!r}, "
+            "is in the benchmark; name the one that was logged, or leave it out to take the logs' own"
+        )
+    return Trace(log.table.filter(keep), log.provenance).with_column("question_id", ids[keep])
+
+
+def _said(text: str, choices: Sequence[str]) -> tuple[str, ...]:
+    return tuple(" ".join(one.split()) for one in (text, *choices))
+
+
+def logged_name(logs: Sequence[Trace]) -> str:
+    """What the benchmark that logs make is called: what their tasks' names begin with, or the tasks."""
+    tasks = sorted({task for log in logs for task in log.column("subject")})
+    name = os.path.commonprefix(tasks).rstrip("_-")
+    if not name or len(tasks) == 1:
+        name = " + ".join(tasks[:2] + [f"{len(tasks) - 2} more"] * (len(tasks) > 2))
+    return name + LOGGED
+
+
+LOGGED = " (logged)"  # ends the name of a benchmark that logs make
 
 
 ROWS = {"mmlu": 14_042, "gpqa": 448, "popqa": 14_267}
@@ -222,17 +281,6 @@ def _file(folder: Path | None, repository: str, name: str) -> Path:
 
 def _from_hub(repository: str, name: str, local: str) -> str:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
-    try:
+    with told_apart(repository, f"pass data_dir with {local}"):
         return hf_hub_download(repository, name, repo_type="dataset")
-    except GatedRepoError as error:
-        raise PermissionError(
-            f"{repository} is gated: accept its terms on its page at huggingface.co/datasets/{repository}, "
-            "then run `hf auth login` with a token of that account, and try again"
-        ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise FileNotFoundError(
-            f"{repository} could not be fetched from the hub: {type(error).__name__}. "
-            f"Check the network, or pass data_dir with {local}"
-        ) from error

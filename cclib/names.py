@@ -1,8 +1,9 @@
 """How models are named, and what of a name reaches files, pages and the hub.
 
 A model is named by a hub id ("Qwen/Qwen3-4B", or "Qwen/Qwen3-4B@<commit>" to pin it), a local folder, a
-GGUF file, an Atlas name ("atlas-s"), a recorded trace, or as an endpoint knows it ("openai:gpt-4o"). A
-family names several at once, smallest first.
+GGUF file, an Atlas name ("atlas-s"), a recorded trace, logs of lm-evaluation-harness (a folder, a file, or
+"hub:owner/name-details"), or as an endpoint knows it ("openai:gpt-4o"). A family names several at once,
+smallest first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?:@([\w./-]+))?")
 
 # Names of models behind an OpenAI-compatible API: asked through chat, or through plain completion.
 API_PREFIXES = ("openai:", "openai-completions:")
+HUB = "hub:"  # before a data set of logs on the hub
 
 
 ATLAS = ("atlas-s", "atlas-m", "atlas-l")
@@ -77,6 +79,10 @@ def slug(name: str | Path) -> str:
     whole = str(name).removeprefix(prefix).rstrip("/")
     if pin := pinned(whole):
         whole = whole.removesuffix(f"@{pin}")
+    if whole.startswith(HUB):  # hub:open-llm-leaderboard/owner__name-details
+        whole = whole.removesuffix("-details").rpartition("__")[2]
+    elif Path(whole).suffix.lower() in (".json", ".jsonl") and Path(whole).parent.name:
+        whole = Path(whole).parent.name  # one file of a model's logs
     last = Path(whole).name.lower().removesuffix(".gguf").lstrip(".")
     if not plain_name(last):
         raise ValueError(f"a model needs a name, found {str(name)!r}; give a hub id, a folder or a file")
@@ -89,8 +95,33 @@ def is_api(name: object) -> bool:
 
 
 def runs_here(name: str | Path) -> bool:
-    """Whether this names a model that can be loaded: neither an API's nor a recorded trace."""
-    return not is_api(name) and Path(name).suffix.lower() not in (".csv", ".parquet")
+    """Whether this names a model that can be loaded: neither an API's nor a recorded trace nor logs."""
+    return not is_api(name) and Path(name).suffix.lower() not in (".csv", ".parquet") and not is_log(name)
+
+
+def is_log(name: str | Path) -> bool:
+    """Whether this names logs of lm-evaluation-harness: what it wrote of a run, or a data set of the hub."""
+    path = Path(name).expanduser()
+    if str(name).startswith(HUB) or path.suffix.lower() in (".json", ".jsonl"):
+        return True
+    if path.is_file():
+        return holds_samples(path)
+    if not path.is_dir() or (path / "config.json").exists() or (path / "provenance.json").exists():
+        return False
+    written = (p for stem in ("samples_*", "results*.json") for p in path.rglob(stem))
+    return any(written) or any(map(holds_samples, path.rglob("*.parquet")))
+
+
+def holds_samples(path: Path) -> bool:
+    """Whether this is a Parquet table of samples, as leaderboards publish them."""
+    if path.suffix.lower() != ".parquet":
+        return False
+    import pyarrow.parquet as pq
+
+    try:
+        return {"doc", "target", "resps"} <= set(pq.read_schema(path).names)
+    except (OSError, ValueError):
+        return False  # damaged: whoever reads it says so
 
 
 def pinned(name: str | Path) -> str | None:

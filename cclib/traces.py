@@ -19,7 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cclib.names import plain_name
+from cclib.logs.files import read_log
+from cclib.names import is_log, plain_name
 
 SCHEMA = pa.schema(
     [
@@ -194,12 +195,15 @@ class Trace:
 
 
 def read_trace(path: str | Path, model: str | None = None) -> Trace:
-    """A trace from a model's folder in a store, or an outside CSV or Parquet file.
+    """A trace from a model's folder in a store, a harness's logs, or an outside CSV or Parquet file.
 
     Of an id that was recorded with several texts, the last one's answer is taken; `cclib.collect` takes that
     of the questions at hand.
-    An outside file needs `question_id` and `correct`; `p_t` too for any stage but the last.
+    An outside file needs `question_id` and `correct`; `p_t` too for any stage but the last. Logs also give
+    the questions' texts (see `cclib.logs.files.read_log`).
     """
+    if is_log(path):
+        return Trace(*read_log(path))
     path = Path(path)
     if path.is_dir():
         return Trace(_latest(read_parts(path)), read_provenance(path))

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "cclib"
 ROOMS = {p.name for p in ROOT.iterdir() if (p / "__init__.py").exists()}
-GROUND, DATA = {"names", "prompts", "stats"}, {"questions", "traces", "prices"}
+GROUND, DATA = {"names", "prompts", "stats"}, {"questions", "traces", "prices", "logs"}
 METHOD = {p.stem for p in ROOT.glob("*.py")} - GROUND - DATA - {"__main__"} | {
     "atlas",
     "confidence",
@@ -17,6 +17,7 @@ METHOD = {p.stem for p in ROOT.glob("*.py")} - GROUND - DATA - {"__main__"} | {
 }
 BELOW = METHOD | DATA | GROUND
 MAY = dict.fromkeys(GROUND, set()) | dict.fromkeys(DATA, GROUND) | dict.fromkeys(METHOD, BELOW)
+MAY["traces"] = GROUND | {"logs"}
 MAY |= {"models": DATA | GROUND, "confidence": {"models"} | DATA | GROUND}
 MAY |= {"atlas": {"models"} | DATA | GROUND, "experiments": BELOW}
 MAY |= dict.fromkeys(["paper", "display"], BELOW | {"experiments"})
