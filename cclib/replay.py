@@ -28,6 +28,7 @@ from cclib.traces import Trace, part_name, read_trace
 
 ABOUT, LAYERS, SIZES, GPT4, OPEN = "study.json", "layers.csv", "sizes.csv", "gpt-4.csv", "open"
 PARTS = ("train", "validation", "test")
+TEXTS = ("question", "choices", "prompt")  # of logs, and somebody else's
 SEEDED, FROM = "p_ik_seed_{}", "p_ik_from_{}"  # columns: P(IK) from another seed, from other questions
 
 
@@ -62,7 +63,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 def write_parts(folder: Path, model: str, parts: Mapping[str, Trace], provenance: dict[str, Any]) -> None:
     """A model's traces of the parts of a study, in place of those that lie there."""
-    slim = (t.without("hidden", "prompt_hash", "model") for t in parts.values())
+    slim = (t.without("hidden", "prompt_hash", "model", *TEXTS) for t in parts.values())
     tables = [t.with_column("part", np.repeat(part, len(t))).table for part, t in zip(parts, slim)]
     written = pa.BufferOutputStream()
     table = pa.concat_tables(tables, promote_options="default")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -18,11 +18,12 @@ import pandas as pd
 
 from cclib import replay
 from cclib.benchmarks import load_benchmark
+from cclib.benchmarks.logged import LOGGED, logged_benchmark
 from cclib.cascades import Cascade, cascade, chains, check_stages
 from cclib.confidence.p_ik import PIK
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
-from cclib.names import expand_family, is_api, runs_here, slug
+from cclib.names import expand_family, is_api, is_log, runs_here, slug
 from cclib.questions import Question, check_limit, check_seed, split, spread
 from cclib.recording import collect
 from cclib.traces import Trace, read_trace
@@ -38,6 +39,7 @@ class Source:
     data_dir: str | Path | None = None  # of the benchmark's files
     traces_dir: str | Path = "traces"
     device: str | None = None
+    logged: list[Question] | None = None  # the questions of the logs, where these make the benchmark
     loaded: WeakValueDictionary = field(default_factory=WeakValueDictionary, repr=False, compare=False)
 
 
@@ -121,7 +123,8 @@ class Study:
     @cached_property
     def all_questions(self) -> dict[str, Question]:
         """Every question of the benchmark by its id, in the benchmark's order."""
-        return {q.id: q for q in load_benchmark(self.benchmark, self.source.data_dir)}
+        logged = self.source.logged
+        return {q.id: q for q in logged or load_benchmark(self.benchmark, self.source.data_dir)}
 
     def kept(self, stage: int, what: str, made_of: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """A table in the stage's folder, made where it is not there yet for these answers.
@@ -146,7 +149,7 @@ class Study:
 
     def texts(self) -> list[Question] | None:
         """The n test questions; of an export, which holds none, where they come with the package (Atlas)."""
-        if self.live or not self.benchmark.startswith("atlas"):
+        if self.live or not self.benchmark.startswith("atlas") or self.benchmark.endswith(LOGGED):
             return self.questions
         at_hand = self.all_questions.keys() >= set(self.test[0].question_id)
         return self.questions_of(self.test[0]) if at_hand else None
@@ -194,9 +197,12 @@ def load_study(
     """Record (or replay) a family on a benchmark and fit its probes.
 
     Args:
-        models: a family's name or models smallest first; the path of a CSV or Parquet trace may stand
-            for a stage known only by its answers (see `read_trace`). A model behind an API
-            ("openai:NAME") is asked the test questions only, for it has no probe.
+        models: a family's name or models smallest first; the path of a CSV or Parquet trace, or of logs
+            of lm-evaluation-harness, may stand for a stage known only by what it answered (see
+            `read_trace`). A model behind an API ("openai:NAME") is asked the test questions only, for it
+            has no probe.
+        benchmark: logs bring their own where none but the default is named; of a named one, the questions
+            that they hold are taken.
         limit: this many test questions, as many for validation, four times as many for training.
         layer: 1-based layer of the hidden state; default: nearest to 24/28 of each model's depth.
         seed: of the split and the probes.
@@ -213,12 +219,17 @@ def load_study(
     source = Source(names, data_dir, traces_dir, device)
     if replay.is_export(traces_dir):
         return _replayed(source, benchmark, limit, layer, seed)
-    parts = split(load_benchmark(benchmark, data_dir=data_dir), seed=seed)
-    test, validation = parts.test, parts.validation
-    train = spread(parts.train, TRAIN_QUESTIONS)
+    outside = {name: read_trace(name) for name in names if not is_api(name) and not runs_here(name)}
+    if any(map(is_log, names)):
+        benchmark, logged, notes = logged_benchmark(names, outside, benchmark, data_dir)
+        source, divided = replace(source, logged=logged), split(logged, seed=seed)
+    else:
+        divided, notes = split(load_benchmark(benchmark, data_dir=data_dir), seed=seed), []
+    test, validation = divided.test, divided.validation
+    train = spread(divided.train, TRAIN_QUESTIONS)
     if limit is not None:
         test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
-    study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test, source=source)
+    study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test, notes, source)
     for i, name in enumerate(names):
         probed = runs_here(name) and (probe_last or i < len(names) - 1)
         parts = [test, train, validation] if probed else [test]
@@ -226,7 +237,7 @@ def load_study(
             asked = [*test, *validation, *train] if probed else test
             whole = collect(name, asked, store=traces_dir, layer=layer, device=device)
         else:
-            whole = read_trace(name)
+            whole = outside[name]
         traces = [whole.select(q.id for q in part) for part in parts]
         probe = None
         if not runs_here(name):
@@ -283,6 +294,8 @@ def export_study(study: Study, folder: str | Path, whole: Sequence[Trace] = ()) 
 def _replayed(source: Source, benchmark: str, limit: int | None, layer: int | None, seed: int) -> Study:
     folder = Path(source.traces_dir)
     about = replay.read_about(folder)
+    if benchmark == "atlas" and about["benchmark"].endswith(LOGGED):  # logs bring their own
+        benchmark = about["benchmark"]
     for key, wanted in (("benchmark", benchmark), ("seed", seed)):
         if about[key] != wanted:
             raise ValueError(

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import cclib
-from cclib.benchmarks import ROWS, load_benchmark, read_table
+from cclib.benchmarks import load_benchmark, read_table
+from cclib.benchmarks.public import ROWS
 from cclib.questions import Question, split
 
 
@@ -123,3 +124,26 @@ def test_a_public_benchmark_of_another_schema_is_refused(tmp_path, name):
         load_benchmark(name, tmp_path)
     with pytest.raises(FileNotFoundError, match="download it from the hub"):
         load_benchmark(name, tmp_path / "elsewhere")
+
+
+def test_mmlu_pro_has_12032_questions_of_3_to_10_options_in_14_subjects(mmlu_folder):
+    questions = load_benchmark("mmlu-pro", mmlu_folder.parent / "mmlu_pro")
+    assert len(questions) == ROWS["mmlu-pro"]
+    assert {len(q.choices) for q in questions} == set(range(3, 11))
+    assert len({q.subject for q in questions}) == 14
+
+
+def test_mmlu_pro_reads_the_hubs_parquet_and_says_what_a_folder_lacks(tmp_path):
+    rows = {"question_id": [70], "category": ["computer science"], "question": ["?"]}
+    table = pd.DataFrame(rows | {"options": [["a", "b", "c"]], "answer_index": [2]})
+    with pytest.raises(FileNotFoundError, match="no MMLU-Pro"):
+        load_benchmark("mmlu-pro", tmp_path)
+    table.drop(columns="options").to_parquet(tmp_path / "questions.parquet")
+    with pytest.raises(ValueError, match="missing column 'options'"):
+        load_benchmark("mmlu-pro", tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "questions.parquet").unlink()
+    table.to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
+    (question,) = load_benchmark("mmlu-pro", tmp_path)
+    assert (question.id, question.subject) == ("mmlu-pro/70", "computer_science")
+    assert (question.choices, question.answer) == (("a", "b", "c"), 2)

@@ -11,6 +11,7 @@ ROOMS = {p.name for p in ROOT.iterdir() if (p / "__init__.py").exists()}
 GROUND, DATA = {"names", "prompts", "stats"}, {"questions", "traces", "prices", "logs"}
 METHOD = {p.stem for p in ROOT.glob("*.py")} - GROUND - DATA - {"__main__"} | {
     "atlas",
+    "benchmarks",
     "confidence",
     "models",
     "recording",

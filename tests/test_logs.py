@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import cclib
-from cclib.benchmarks import load_benchmark, logged_name, logged_questions, on_benchmark
+from cclib.benchmarks import load_benchmark, logged_questions
+from cclib.benchmarks.logged import logged_name, on_benchmark
 from cclib.logs.harness import OF_LETTER, OF_TEXT
 from cclib.names import is_log, runs_here, slug
 from cclib.traces import read_trace
@@ -330,3 +331,52 @@ def test_a_gated_data_set_and_a_missing_network_are_told_apart(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse(LocalEntryNotFoundError("away")))
     with pytest.raises(FileNotFoundError, match="could not be fetched"):
         read_trace("hub:open-llm-leaderboard/owner__Name-details")
+
+
+def test_a_study_of_logs_needs_no_benchmark_no_model_and_no_hidden_states(tmp_path):
+    study = cclib.load_study([str(SMALL), str(MEDIUM)], traces_dir=tmp_path)
+    assert (study.models, study.benchmark) == (["atlas-s", "atlas-m"], "atlas (logged)")
+    assert study.chains() == [(0, 1)] and not study.has_pik
+    assert {q.subject for q in study.questions} == {"atlas_capitals", "atlas_texts", "atlas_units"}
+    kept = study.run_chains(0.3, None)["atlas-s → atlas-m"]
+    np.testing.assert_array_equal(kept.stage, (read_trace(SMALL).select(study.test[0].question_id).p_t < 0.3))
+    assert cclib.cost.compute(kept).missing == []  # by all weights, which the results count
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_log_stands_beside_a_model_that_runs_here_on_the_logged_questions(tmp_path):
+    folder = written(tmp_path / "log", samples("atlas_units"), "samples_atlas_units.jsonl")
+    study = cclib.load_study(["atlas-s", str(folder)], traces_dir=tmp_path / "traces", device="cpu")
+    own, wanted = study.test[0], read_trace(SMALL).select(study.test[0].question_id)
+    np.testing.assert_array_equal(own.correct, wanted.correct)
+    assert np.abs(own.option_probs - wanted.option_probs).max() > 1e-3  # the subject is called otherwise
+
+
+def test_a_model_is_not_asked_questions_whose_options_are_not_in_the_log(tmp_path):
+    written(tmp_path / "log", [row([-1, -2], "0", "AB", doc_id=i) for i in range(10)])
+    with pytest.raises(ValueError, match="letters of the options and not their texts"):
+        cclib.load_study(["atlas-s", str(tmp_path / "log")], traces_dir=tmp_path)
+
+
+def test_logs_take_a_named_benchmarks_questions(tmp_path):
+    table = tmp_path / "own.csv"
+    rows = [r["doc"] for r in samples("atlas_units")]
+    lines = [",".join([r["question"], *r["choices"], "ABCD"[r["answer"]]]) for r in rows[:4]]
+    table.write_text("question,A,B,C,D,answer\n" + "\n".join(lines))
+    study = cclib.load_study([str(SMALL), str(MEDIUM)], str(table), traces_dir=tmp_path)
+    assert set(study.all_questions) == {f"own/{i}" for i in range(4)}
+    assert "4 of 6" not in str(study.notes) and len(study) == 1
+
+
+def test_an_exported_study_of_logs_replays_without_them_and_holds_no_texts(tmp_path):
+    study = cclib.load_study([str(SMALL), str(MEDIUM)], traces_dir=tmp_path)
+    cclib.export_study(study, tmp_path / "out")
+    again = cclib.load_study(["away/atlas-s", "away/atlas-m"], traces_dir=tmp_path / "out")
+    assert again.benchmark == study.benchmark and again.texts() is None
+    for before, after in zip(study.test, again.test):
+        np.testing.assert_array_equal(before.p_t, after.p_t)
+        assert not {"question", "choices", "prompt"} & set(after.table.column_names)
+
+
+def test_a_log_is_a_benchmark_too():
+    assert [q.id for q in load_benchmark(SMALL)] == read_trace(SMALL).question_id.tolist()
