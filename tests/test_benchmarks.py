@@ -73,7 +73,7 @@ def test_a_bad_table_is_refused_with_what_to_do(tmp_path, text, message):
 
 
 def test_an_unknown_benchmark_lists_the_known():
-    with pytest.raises(ValueError, match="known: mmlu, gpqa, popqa, atlas"):
+    with pytest.raises(ValueError, match="known: mmlu, mmlu-pro, gpqa, popqa, atlas"):
         cclib.load_benchmark("mlmu")
 
 
