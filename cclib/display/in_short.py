@@ -1,0 +1,224 @@
+"""What a chapter says of its own tables: their numbers in sentences, without a verdict (see `sentences`).
+
+Functions take what the page shows and return Markdown, "" where there is nothing to say. Shares are of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from cclib import cost, prompts, stats
+from cclib.cascades import Cascade
+from cclib.names import verbatim
+from cclib.study import Study, chains_of
+from cclib.traces import Trace
+
+IN_SHORT = "**In short.** "
+
+
+def _joined(parts: Sequence[str], opening: str = IN_SHORT) -> str:
+    return f"{opening}{'; '.join(parts)}." if parts else ""
+
+
+def reaching_last(chains: Mapping[str, Cascade]) -> str:
+    """A line a chain: who reaches the last stage, and how accurate the chain is (Section 2.1)."""
+    lines = [
+        f"- **{name}**: {_to_last(r):.1%} of {len(r.stage):,} questions reach the last stage; "
+        f"accuracy {r.accuracy:.1%}, the last model alone {r.stages[-1].correct.mean():.1%}."
+        for name, r in chains_of(chains).items()
+    ]
+    return "\n".join(lines) or "One model alone makes no chain: name two or more in `models`."
+
+
+def _to_last(result: Cascade) -> float:
+    return float(result.stage_counts[-1] / len(result.stage))
+
+
+def selection(chains: Mapping[str, Cascade], won: float, lost: float) -> str:
+    """Section 2.1, of the longest chain.
+
+    Args:
+        won, lost: shares of the questions that only the last, only the first model gets right.
+    """
+    name, whole = list(chains.items())[-1]
+    return (
+        f"{IN_SHORT}A question stays where both confidences pass. In {name} {_to_last(whole):.0%} of "
+        f"the questions reach the last stage, and {whole.accuracy:.1%} are answered right, "
+        f"{whole.stages[-1].correct.mean():.1%} by the last model alone. Raising a threshold only sends "
+        "more on. "
+        f"Escalation can win {won:.1%} of the questions and lose {lost:.1%}."
+    )
+
+
+def confidences(table: pd.DataFrame) -> str:
+    """Section 2.2, from `results.confidence`."""
+    kinds = {kind: table[table.index.str.endswith(f": {kind}")] for kind in ("P(T)", "P(IK)")}
+    said = [
+        f"{kind} has an AUROC of {', '.join(f'{x:.2f}' for x in part['AUROC'])} and an ECE of "
+        f"{', '.join(f'{x:.3f}' for x in part['ECE'])}"
+        for kind, part in kinds.items()
+        if len(part)
+    ]
+    return (
+        f"{IN_SHORT}P(T) comes with the answer; P(IK) needs a probe, and that needs labelled questions. "
+        "From the "
+        f"smallest model up, {'; '.join(said)}. Ranking is what a threshold needs, calibration what its "
+        "value "
+        "promises."
+    )
+
+
+def setup(study: Study, subjects: int) -> str:
+    """Section 3.1."""
+    sizes = cost.stage_sizes(study.test)
+    right = ", ".join(f"{name} {t.correct.mean():.1%}" for name, t in zip(study.models, study.test))
+    return (
+        f"{IN_SHORT}{len(study):,} test questions of {subjects} subjects. By Eq. 3 a pass of "
+        f"{study.models[-1]} "
+        f"costs {sizes[-1] / sizes[0]:.1f} times one of {study.models[0]}. Answered right: {right}."
+    )
+
+
+def fitted_away(ways: pd.DataFrame, study: Study, other: Study) -> str:
+    """Section 4.2, of P(IK) fitted on the other questions in place of the study's own."""
+    moves = [
+        f"{name.removesuffix(': P(IK)')} from {row['AUROC, fitted at home']:.2f} to "
+        f"{row['AUROC, fitted away']:.2f}"
+        for name, row in ways.iterrows()
+    ]
+    return _joined(
+        moves,
+        f"Fitted on {len(other):,} questions of {verbatim(other.benchmark)} in place of "
+        f"{verbatim(study.benchmark)}'s own, the AUROC moves: ",
+    )
+
+
+def elsewhere(name: str, at_home: pd.DataFrame, away: pd.DataFrame, moved: pd.DataFrame) -> str:
+    """Section 4.2: what a model keeps at home and away (`results.kept_by_stage`), and how AUROC moves."""
+    keeps = []
+    for part, place in ((at_home, "at home"), (away, "away")):
+        if name in part.index:
+            row = part.loc[name]
+            right = f", of which {row['accuracy where kept']:.0%} are right," if row["questions kept"] else ""
+            keeps.append(f"{row['share kept']:.0%}{right} {place}")
+    rank = [
+        f"{row['AUROC, home']:.2f} to {row['AUROC, away']:.2f} ({what})" for what, row in moved.iterrows()
+    ]
+    return f"{IN_SHORT}{name} keeps {' and '.join(keeps)}. AUROC goes from {', '.join(rank)}."
+
+
+def waiting(waits: pd.DataFrame) -> str:
+    """Section 5, from its table of waiting times."""
+    if not len(waits):
+        return ""
+    slower = (waits["mean, cascade / alone"] > 1).sum()
+    return (
+        f"In {slower} of {len(waits)} chains the mean wait is longer than with the last model alone; the "
+        "slowest "
+        f"twentieth waits {waits['95th percentile, cascade / alone'].max():.2f} times as long in the "
+        "worst chain."
+    )
+
+
+def over_seeds(seeds: pd.DataFrame, chains: Mapping[str, Cascade]) -> str:
+    """Section 5, from `sensitivity.over_seeds`: what the probe's seed moves, and other questions would."""
+    if len(seeds) < 2:
+        return "This edition has no hidden states to fit other probes on, and none were exported with it."
+    low, high = stats.accuracy_interval(list(chains.values())[-1].correct)
+    accuracy, saving = seeds["accuracy"], seeds["reduced compute, every pass"]
+    return (
+        f"Over {len(seeds)} probes the accuracy spans {100 * np.ptp(accuracy):.2f} points and the saving "
+        f"{100 * np.ptp(saving):.2f}; the interval from drawing other questions is "
+        f"{100 * (high - low):.2f} points wide."
+    )
+
+
+def handed_over(handed: pd.DataFrame, alone: Trace, auroc: float) -> str:
+    """Appendix A.2: U-HLM's table, beside the large model alone.
+
+    Args:
+        auroc: of the small model's uncertainty for the tokens that the large one would replace.
+    """
+    top = handed["accuracy"].idxmax()
+    return (
+        "The small model's uncertainty tells which tokens the large one would replace with an AUROC of "
+        f"{auroc:.2f}. "
+        f"The large model alone is right on {alone.correct.mean():.1%} and declines on "
+        f"{alone.column('abstained').mean():.1%}; handed tokens {top}, both together are right on "
+        f"{handed['accuracy'].max():.1%} and decline on {handed.loc[top, 'share declined']:.1%}, at "
+        f"{handed.loc[top, 'cost, every pass']:.0%} of the large model's cost."
+    )
+
+
+def where_sure(study: Study, table: pd.DataFrame, pt: float) -> str:
+    """Appendix B, from its table of confidence."""
+    right = dict(zip(study.models, study.test))
+    return _joined(
+        [
+            f"{name} answers {right[name].correct.mean():.1%} right, and {row['accuracy where sure']:.1%} "
+            "where "
+            f"P(T) is at least {pt:g}"
+            for name, row in table.iterrows()
+        ]
+    )
+
+
+def taste_for_letters(away: pd.Series) -> str:
+    """Appendix C: by how much a model's share of a letter misses that letter's share of right answers."""
+    if not len(away):
+        return ""
+    return (
+        f"{IN_SHORT}All models read the same {len(prompts.MULTIPLE_CHOICE)} characters of template around "
+        "a question. "
+        f"The strongest taste for a letter has {away.idxmax()}: it chooses one letter "
+        f"{100 * away.max():.1f} points "
+        "more or less often than that letter is right."
+    )
+
+
+def distribution(chains: Mapping[str, Cascade], stay: pd.Series) -> str:
+    """Appendix D: who keeps how much, and of which subject (shares that stay, the largest first)."""
+    said = [
+        f"{name} keeps {1 - _to_last(r):.0%} of the questions from its last model"
+        for name, r in chains_of(chains).items()
+    ]
+    if stay.iloc[0] > stay.iloc[-1]:
+        said.append(
+            f"{stay.index[0]} stays with the smaller models most often ({stay.iloc[0]:.0%}), "
+            f"{stay.index[-1]} least ({stay.iloc[-1]:.0%})"
+        )
+    return _joined(said)
+
+
+def dollars(chains: Mapping[str, Cascade], table: pd.DataFrame) -> str:
+    """Appendix G, from its table of dollars."""
+    paid = table.loc[list(chains_of(chains))].dropna()
+    return _joined(
+        [
+            f"{name} saves {row['reduced, paper']:.1%} of the dollars as the paper counts and "
+            f"{row['reduced, every pass']:.1%} with every pass paid for"
+            for name, row in paid.iterrows()
+        ],
+        f"{IN_SHORT}By stand-in prices, ",
+    )
+
+
+def unknown_costs(missing: Sequence[str]) -> str:
+    """Appendix G: what a cost lacks, each reason once."""
+    lines = "\n".join(f"- {reason}" for reason in dict.fromkeys(missing))
+    return lines or "Nothing is missing: all stages have tokens and a price."
+
+
+def chosen_on_halves(chosen: pd.DataFrame, target: float) -> str:
+    """Appendix I: pairs chosen on one half of the questions to lose at most `target`, judged on the other."""
+    if not len(chosen):
+        return ""
+    return (
+        f"Asked to lose at most {100 * target:g} point, the chosen pair lost "
+        f"{-chosen['difference (points)'].mean():.2f} on new questions and saved "
+        f"{chosen['reduced, every pass'].mean():.1%} of the compute with every pass counted "
+        f"({chosen['reduced, paper'].mean():.1%} by the paper's count)."
+    )
