@@ -222,3 +222,51 @@ def chosen_on_halves(chosen: pd.DataFrame, target: float) -> str:
         f"{chosen['reduced, every pass'].mean():.1%} of the compute with every pass counted "
         f"({chosen['reduced, paper'].mean():.1%} by the paper's count)."
     )
+
+
+def worth_of_pik(worth: pd.DataFrame) -> str:
+    """Section 4.1, from `ablation.worth_of_pik`."""
+    if not len(worth):
+        return ""
+    ends = worth["difference at equal share, interval"]
+    better, worse = (ends.str[0] > 0).sum(), (ends.str[1] < 0).sum()
+    return (
+        f"{IN_SHORT}At an equal share, P(IK) is clearly better in {better} of {len(worth)} chains, "
+        f"clearly worse in {worse}, and in the others the interval holds zero: there the gain over P(T) alone "
+        "is what a higher threshold would have given too."
+    )
+
+
+def significance(chains: Mapping[str, Cascade], lowest: float) -> str:
+    """Appendix E.
+
+    Args:
+        lowest: the lowest end of all intervals of a chain's accuracy less its last model's, in points.
+    """
+    apart = [n for n, r in chains.items() if stats.mcnemar(r.correct, r.stages[-1].correct).p < 0.05]
+    which = f" ({', '.join(apart)})" if apart else ""
+    return (
+        f"{IN_SHORT}{len(apart)} of {len(chains)} chains differ from their last model at the 5 % "
+        f"level{which}; losses of up to {max(0, -lowest):.1f} points are within the intervals."
+    )
+
+
+def enough_questions(sizes: Mapping[str, pd.DataFrame]) -> str:
+    """Appendix H, from `probe_scans.by_size`: how many training questions come near the AUROC of all."""
+    near = []
+    for name, table in sizes.items():
+        enough = table.index[table["AUROC"] >= table["AUROC"].iloc[-1] - 0.01][0]
+        near.append(
+            f"{name}: {enough:,} questions come within 0.01 of the AUROC that all {table.index[-1]:,} give"
+        )
+    return _joined(near, "")
+
+
+def probes(table: pd.DataFrame) -> str:
+    """Appendix H, from its table of the probe's, P(T)'s and the subject's AUROC."""
+    said = [
+        f"{name}: AUROC {row['AUROC of P(IK)']:.2f} for the probe, {row['AUROC of P(T)']:.2f} for P(T), "
+        f"{row.iloc[-1]:.2f} for the subject alone"
+        for name, row in table.iterrows()
+    ]
+    return _joined(said or ["This edition has no P(IK) to judge"])
