@@ -1,5 +1,6 @@
 """The book in a classroom: exercises, notebooks for students, slides; numbers and tables of the pages."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -102,6 +103,16 @@ def test_a_chapter_works_its_computation_out_by_hand_and_compares_it_with_cclibs
     tags = [c.metadata.get("tags", []) for c in cells]
     shown = [c.source for c, t in zip(cells, tags) if c.cell_type == "code" and "remove-input" not in t]
     assert any(re.search(r"^ *assert .*(==|allclose|isclose|<)", source, re.M) for source in shown)
+
+
+@pytest.mark.parametrize("stem", SOURCES)
+def test_cells_with_hidden_input_compute_nothing(stem):
+    computing = (ast.Assign, ast.AugAssign, ast.NamedExpr, ast.For, ast.While, ast.comprehension, ast.BinOp)
+    for cell in SOURCES[stem].cells:
+        if {"hide-input", "remove-input"} & set(cell.metadata.get("tags", [])):
+            steps = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, computing)]
+            joins = [s for s in steps if isinstance(s, ast.BinOp) and isinstance(s.op, ast.Add)]  # of texts
+            assert steps == joins, cell.source
 
 
 def test_2_2_shows_the_pass_and_the_fit_themselves():

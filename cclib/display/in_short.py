@@ -232,8 +232,8 @@ def worth_of_pik(worth: pd.DataFrame) -> str:
     better, worse = (ends.str[0] > 0).sum(), (ends.str[1] < 0).sum()
     return (
         f"{IN_SHORT}At an equal share, P(IK) is clearly better in {better} of {len(worth)} chains, "
-        f"clearly worse in {worse}, and in the others the interval holds zero: there the gain over P(T) alone "
-        "is what a higher threshold would have given too."
+        f"clearly worse in {worse}, and in the others the interval holds zero: there the gain over P(T) "
+        "alone is what a higher threshold would have given too."
     )
 
 
