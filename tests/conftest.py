@@ -13,6 +13,36 @@ MMLU = Path(__file__).parents[2] / "shared" / "data" / "mmlu"
 FACTS = [("France", "Paris"), ("Italy", "Rome"), ("Peru", "Lima"), ("Japan", "Tokyo"), ("Chad", "N'Djamena")]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def hidden_card():
+    """Tests, and the processes that they start, are on the CPU, also where there is a GPU."""
+    import torch
+
+    patch = pytest.MonkeyPatch()
+    found = torch.cuda.is_available()
+    if found:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+    yield patch if found else None
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def card(request, hidden_card):
+    """A test marked `gpu` sees the card."""
+    if not request.node.get_closest_marker("gpu"):
+        yield
+        return
+    if hidden_card is None:
+        pytest.skip("no GPU is here")
+    import torch
+
+    hidden_card.undo()
+    yield
+    hidden_card.setenv("CUDA_VISIBLE_DEVICES", "")
+    hidden_card.setattr(torch.cuda, "is_available", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def mmlu_folder() -> Path:
     if not MMLU.exists():

@@ -106,6 +106,25 @@ def test_the_command_prints_the_plan_and_what_it_assumes():
     )
 
 
+def test_a_measured_card_is_planned_at_the_rate_of_the_shape_nearest_in_size():
+    shapes = {"Llama 3B": {"share of matmul": 0.5}, "Llama 70B": {"share of matmul": 0.8}}
+    card = replace(CARD, utilisation=None, measured={"matmul, TFLOP/s": 750, "card": "X", "shapes": shapes})
+    assert card.share(1e9) == pytest.approx(0.375) and card.share(60e9) == pytest.approx(0.6)
+    assert replace(card, utilisation=0.1).share(1e9) == 0.1 and replace(card, measured=None).share(1e9) == 0.4
+    assert "at 38% to 60%, by size, as measured on X" in plan.assumed(card)
+    hours = [plan.plan(["x/seventy"], card=c, gpus=4, known=ONE)["hours"].iloc[0] for c in (card, CARD)]
+    assert hours[0] / hours[1] == pytest.approx(0.5 / 0.6)
+
+
+def test_the_card_that_was_measured_says_so_in_its_plan():
+    said = CliRunner().invoke(app, ["plan", "llama-3", "--card", "141 GB", "--gpus", "2"])
+    assert said.exit_code == 0 and "as measured on NVIDIA H200" in said.output
+    said = CliRunner().invoke(
+        app, ["plan", "llama-3", "--card", "141 GB", "--gpus", "2", "--utilisation", "0.3"]
+    )
+    assert "by the data sheet at 30%" in said.output and "measured" not in said.output
+
+
 def test_the_books_plans_are_all_written_and_used():
     book = plan.PUBLISHED.parents[2] / "book"
     prose = "".join(p.read_text() for p in book.glob("*.md"))

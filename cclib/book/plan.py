@@ -1,22 +1,24 @@
 """What a recording will take, worked out before it is paid for: memory, GPUs, hours, dollars, bytes.
 
-All from a model's public shape and a card's data sheet; nothing here is measured. Each prompt is charged
-in full, although prompts of one subject share their heads: hours are an upper estimate at the stated rate.
+All from a model's public shape and a card's data sheet, at the share of its rate that `speed/gpu.py`
+measured where it ran on that card, and at an assumed one elsewhere. Each prompt is charged in full, although prompts of
+one subject share their heads: hours are an upper estimate at the stated rate.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
 
-from cclib import cost
+from cclib import cost, paper
 from cclib.names import expand_family
+from cclib.paper import times
 
 PUBLISHED = Path(__file__).parents[1] / "paper" / "tables"
 PACK_TOKENS = 16_384  # in one pass on a GPU, see cclib.confidence
@@ -32,14 +34,34 @@ class Card:
     memory: float  # GB
     tflops: float  # dense bfloat16, by the data sheet
     usd_per_hour: float  # assumed, see DATE; no quotation
-    utilisation: float = 0.4  # share of the data sheet's rate; `speed/gpu.py` measures it
+    utilisation: float | None = None  # share of the data sheet's rate; None: as measured, else ASSUMED
+    measured: dict[str, Any] | None = field(default=None, repr=False)  # by `speed/gpu.py`
+
+    def share(self, size: float) -> float:
+        """Of the data sheet's rate, for a model of a size: what the shape nearest to it in size reached."""
+        if self.utilisation is not None or self.measured is None:
+            return ASSUMED if self.utilisation is None else self.utilisation
+        rate = self.measured["matmul, TFLOP/s"] / self.tflops
+        return rate * min(_shares(self.measured), key=lambda known: abs(math.log(size / known[0])))[1]
 
 
+def _shares(measured: dict[str, Any]) -> list[tuple[float, float]]:
+    """Parameters, and share of the card's matrix product, of each shape that was measured."""
+    families = dict(reversed(names) for names in times.FAMILIES.values())
+    found = []
+    for shape, numbers in measured["shapes"].items():
+        family, label = shape.split()
+        found.append((paper.model(label, families[family]).parameters, numbers["share of matmul"]))
+    return found
+
+
+ASSUMED = 0.4  # share of a data sheet's rate where nothing was measured
 DATE = "2025-11"  # of the assumed prices, which fall; with others: card=replace(CARDS[...], usd_per_hour=...)
 CARDS = {
     "24 GB": Card("24 GB (RTX 4090)", 24, 165, 0.40),
     "48 GB": Card("48 GB (L40S)", 48, 362, 1.00),
     "80 GB": Card("80 GB (H100)", 80, 989, 2.50),
+    "141 GB": Card("141 GB (H200)", 141, 989, 3.50, measured=times.measured().get("NVIDIA H200")),
 }
 
 
@@ -72,10 +94,10 @@ def plan(
     """
     card = CARDS[card] if isinstance(card, str) else card
     known = shapes() if known is None else known
-    if not (questions >= 1 and tokens > 0 and gpus >= 1 and 0 < card.utilisation <= 1):
+    if not (questions >= 1 and tokens > 0 and gpus >= 1 and 0 < card.share(1e9) <= 1):
         raise ValueError(
             "questions, tokens and gpus must be positive, utilisation a share of one; found "
-            f"{questions}, {tokens}, {gpus}, {card.utilisation}"
+            f"{questions}, {tokens}, {gpus}, {card.share(1e9)}"
         )
     rows = {}
     for name in expand_family(models):
@@ -91,7 +113,7 @@ def plan(
                 f"in: {gpus} of {card.memory:g} GB cannot hold it"
             )
         flops = questions * tokens * cost.forward_flops(size, layers, tokens / 2, width)
-        alone = flops / (card.tflops * 1e12 * card.utilisation) / 3600  # hours of one copy
+        alone = flops / (card.tflops * 1e12 * card.share(size)) / 3600  # hours of one copy
         copies = gpus // a_copy
         rows[name] = {
             "weights, GB": weights,
@@ -149,7 +171,9 @@ def command(
     card: Annotated[str, typer.Option(help=", ".join(CARDS))] = "80 GB",
     gpus: int = 8,
     usd: Annotated[float | None, typer.Option(help="a GPU hour; default: an assumption")] = None,
-    utilisation: Annotated[float | None, typer.Option(help="share of the card's rate")] = None,
+    utilisation: Annotated[
+        float | None, typer.Option(help="share of the data sheet's rate; default: as measured, or 0.4")
+    ] = None,
 ):
     """What recording would take: memory, GPUs, hours, dollars, bytes."""
     if card not in CARDS:
@@ -166,8 +190,12 @@ def command(
 
 def assumed(card: Card) -> str:
     """What a plan takes for granted, in a line."""
+    share = f"{card.share(1e9):.0%}"
+    if card.utilisation is None and card.measured:
+        shares = sorted(card.share(size) for size, _ in _shares(card.measured))
+        share = f"{shares[0]:.0%} to {shares[-1]:.0%}, by size, as measured on {card.measured['card']}"
     return (
-        f"{card.name}, {card.tflops:g} TFLOP/s by the data sheet at {card.utilisation:.0%}, "
+        f"{card.name}, {card.tflops:g} TFLOP/s by the data sheet at {share}, "
         f"{card.usd_per_hour:.2f} USD an hour (assumed, {DATE})"
     )
 
