@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 HTML := _build/html/index.html
 PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_ext/*.py book/_static/* book/_static/explorer/* book/editions/*.md book/editions/*/*.ipynb)
 
-.PHONY: book html slides student test check-pages audit lab bench edition lock clean distclean help
+.PHONY: book html slides student test check-pages audit lab bench bench-gpu edition lock clean distclean help
 .DEFAULT_GOAL := help
 
 book: $(VENV)/.user  ## environment, editions that are out of date, HTML at _build/html/index.html
@@ -62,6 +62,9 @@ bench: $(VENV)/.dev  ## every script in speed/, each prints its table [MODEL=fil
 		esac; \
 		$(BIN)/python $$script "$$@" || exit 1; \
 	done
+
+bench-gpu: $(VENV)/.dev  ## true shapes with random weights on this machine's GPU; writes speed/results and what plans go by
+	$(BIN)/python speed/gpu.py
 
 # What these hold reaches the command through its environment: neither make nor the shell reads it as text
 # of its own, whatever characters a model's name has.

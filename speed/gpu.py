@@ -155,7 +155,7 @@ def harness(model: LanguageModel, asked: list[list[int]]) -> None:
     lm._loglikelihood_tokens(requests, disable_tqdm=True)
 
 
-def measure(name: str, asked: list[list[int]], rate: float, device: str, trial: bool) -> dict[str, float]:
+def measure(name: str, asked: list[list[int]], rate: float, device: str, trial: bool) -> dict[str, Any]:
     """All figures of one shape, and the seconds that it takes for the numbers of questions of its chains."""
     config = configuration(name, trial)
     model = random_model(name, config, device)
@@ -182,7 +182,7 @@ def measure(name: str, asked: list[list[int]], rate: float, device: str, trial: 
     except PackageNotFoundError:
         harness_seconds = float("nan")
     whole = seconds[len(asked)]
-    return {
+    figures = {
         "parameters": model.parameters,
         "bare tokens/s": bare_rate,
         "bare, share of matmul": 2 * layers * bare_rate / rate,
@@ -195,8 +195,9 @@ def measure(name: str, asked: list[list[int]], rate: float, device: str, trial: 
         "peak memory, GiB": memory,
         "padded, seconds": padded_seconds,
         "lm-eval, seconds": harness_seconds,
-        "seconds of n questions": {str(n): s for n, s in seconds.items()},
     }
+    known = {what: None if np.isnan(value) else value for what, value in figures.items()}
+    return known | {times.SECONDS: {str(n): s for n, s in seconds.items()}}
 
 
 def report(found: dict[str, Any]) -> str:
@@ -207,10 +208,10 @@ def report(found: dict[str, Any]) -> str:
     about = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     lines = [
         f"# {found['card']}, {found['date']}",
-        f"`make bench-gpu`: true shapes with random weights in bfloat16; {found['questions']:,} prompts with "
+        f"True shapes with random weights in bfloat16; {found['questions']:,} prompts with "
         f"the lengths and shared heads of MMLU's test part, {found['prompt tokens']:,} tokens, of which "
         f"{found['run tokens']:,} run. The card's matrix product: {found['matmul, TFLOP/s']:.4g} TFLOP/s. "
-        f"{about}.",
+        f"{about}. Measured by {found['measured by']}.",
         f"```text\n{shapes.T.to_string(float_format='{:,.2f}'.format)}\n```",
     ]
     for number in (1, 3):
@@ -242,7 +243,7 @@ def main(
     found: dict[str, Any] = {
         "card": card,
         "date": date.today().isoformat(),
-        "measured by": f"cclib {cclib.__version__}",
+        "measured by": f"`make bench-gpu`, cclib {cclib.__version__}",
         "versions": {name: version(name) for name in ("torch", "transformers")},
         "matmul, TFLOP/s": rate / 1e12,
         "questions": len(asked),

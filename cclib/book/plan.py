@@ -1,8 +1,8 @@
 """What a recording will take, worked out before it is paid for: memory, GPUs, hours, dollars, bytes.
 
 All from a model's public shape and a card's data sheet, at the share of its rate that `speed/gpu.py`
-measured where it ran on that card, and at an assumed one elsewhere. Each prompt is charged in full, although prompts of
-one subject share their heads: hours are an upper estimate at the stated rate.
+measured where it ran on that card, and at an assumed one elsewhere. Each prompt is charged in full, although
+prompts of one subject share their heads: hours are an upper estimate at the stated rate.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,30 @@ def verdicts(results: Mapping[str, Cascade]) -> str:
             f"points (95 % interval {low:+.2f} to {high:+.2f}). {_saving(result)}"
         )
     return "\n".join(lines) or "- One model makes no chain: name two or more in `models`."
+
+
+def card_times(card: Mapping[str, Any], shown: pd.DataFrame) -> str:
+    """What measured the Time columns, and what they say (Markdown).
+
+    Args:
+        card: a card's figures, as `speed/gpu.py` writes them.
+        shown: a row a table and chain, with "time, paper" and "time, true shapes".
+    """
+    versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
+    text = (
+        f"Measured on one {card['card']} ({card['date']}; {versions}) by {card['measured by']}; "
+        f"{card['questions']:,} prompts of MMLU's lengths, bfloat16, random weights."
+    )
+    if any(len(shape["seconds of n questions"]) == 1 for shape in card["shapes"].values()):
+        text += " All questions were run; seconds of fewer are taken in proportion."
+    here = shown["time, true shapes"].dropna()
+    dearer = [chain for _, chain in here.index[here > 0]]
+    said = f"{', '.join(dearer)} {'take' if len(dearer) > 1 else 'takes'}" if dearer else "No chain takes"
+    text += f"\n\n{said} longer than the last model alone."
+    only_here = here[shown["time, paper"].reindex(here.index).isna()]
+    for (_, chain), value in only_here.items():
+        text += f" {chain}, for which the paper gives no time, takes {value:+.1%}."
+    return verbatim(text)
 
 
 def at_a_glance(study: Study, results: Mapping[str, Cascade]) -> str:
