@@ -7,7 +7,7 @@ from conftest import make_trace
 
 import cclib
 from cclib import cost, paper, stats
-from cclib.display import sentences, tables
+from cclib.display import in_short, sentences, tables
 from cclib.experiments import ablation, results, sensitivity
 from cclib.paper import beside
 from cclib.study import Study
@@ -201,3 +201,37 @@ def test_published_percentages_and_dollars_are_shown_as_printed():
 def test_a_study_without_cautions_says_so():
     chains = STUDY.run_chains(0.5, None)
     assert "No model is near chance" in sentences.cautions(STUDY, chains)
+
+
+def test_a_chapters_summary_repeats_the_numbers_of_its_table():
+    slow = {"mean, cascade / alone": [1.2, 0.9], "95th percentile, cascade / alone": [2.0, 1.5]}
+    text = in_short.waiting(pd.DataFrame(slow, index=["a", "b"]))
+    assert text.startswith("In 1 of 2 chains") and "2.00 times as long in the worst" in text
+    seeds = pd.DataFrame({"accuracy": [0.71, 0.7], "reduced compute, every pass": [0.1, 0.13]})
+    text = in_short.over_seeds(seeds, STUDY.run_chains(0.9, 0.5))
+    assert text.startswith("Over 2 probes the accuracy spans 1.00 points and the saving 3.00;")
+    chain = cclib.cascade(TRACES, 0.9, 0.5)
+    kept = 1 - chain.stage_counts[-1] / 400
+    said = in_short.distribution({"s → m → l": chain}, pd.Series({"law": 0.4, "art": 0.1}))
+    assert (
+        f"s → m → l keeps {kept:.0%} of the questions" in said
+        and "law stays" in said
+        and "art least (10%)" in said
+    )
+    table = pd.DataFrame({"reduced, paper": [0.25], "reduced, every pass": [-0.05]}, index=["s → m → l"])
+    assert "saves 25.0% of the dollars" in in_short.dollars({"s → m → l": chain}, table)
+
+
+@pytest.mark.parametrize("study", [STUDY, ONE, BARE], ids=["three", "one", "no P(IK)"])
+def test_a_chapters_summary_stands_whatever_is_missing(study):
+    chains, none = study.run_chains(0.9, 0.5), pd.DataFrame()
+    said = [
+        in_short.reaching_last(chains), in_short.selection(chains, 0.2, 0.1),
+        in_short.confidences(results.confidence(study)), in_short.setup(study, 4),
+        in_short.over_seeds(sensitivity.over_seeds([study], 0.9, 0.5), chains),
+        in_short.worth_of_pik(ablation.worth_of_pik(study, 0.9, 0.5)),
+        in_short.distribution(chains, pd.Series([0.5, 0.5])), in_short.probes(none), in_short.waiting(none),
+        in_short.chosen_on_halves(none, 0.01), in_short.where_sure(study, none, 0.9),
+    ]  # fmt: skip
+    assert not any("nan" in text or "None" in text for text in said)
+    assert said[-3:] == ["", "", ""] and "no P(IK) to judge" in said[-4]
