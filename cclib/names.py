@@ -18,6 +18,7 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?:@([\w./-]+))?")
 
 # Names of models behind an OpenAI-compatible API: asked through chat, or through plain completion.
 API_PREFIXES = ("openai:", "openai-completions:")
+RECORDED = (".csv", ".parquet", ".zip")  # files of somebody's answers
 HUB = "hub:"  # before a data set of logs on the hub
 
 
@@ -81,6 +82,8 @@ def slug(name: str | Path) -> str:
         whole = whole.removesuffix(f"@{pin}")
     if whole.startswith(HUB):  # hub:open-llm-leaderboard/owner__name-details
         whole = whole.removesuffix("-details").rpartition("__")[2]
+    elif file_and_model(whole)[1]:
+        whole = file_and_model(whole)[1]
     elif Path(whole).suffix.lower() in (".json", ".jsonl") and Path(whole).parent.name:
         whole = Path(whole).parent.name  # one file of a model's logs
     last = Path(whole).name.lower().removesuffix(".gguf").lstrip(".")
@@ -96,7 +99,14 @@ def is_api(name: object) -> bool:
 
 def runs_here(name: str | Path) -> bool:
     """Whether this names a model that can be loaded: neither an API's nor a recorded trace nor logs."""
-    return not is_api(name) and Path(name).suffix.lower() not in (".csv", ".parquet") and not is_log(name)
+    recorded = file_and_model(name)[0].suffix.lower() in RECORDED
+    return not is_api(name) and not recorded and not is_log(name)
+
+
+def file_and_model(name: str | Path) -> tuple[Path, str | None]:
+    """The file of "answers.parquet#llama-3.1-8b", and whose answers of those in it; no name where all are."""
+    file, _, model = str(name).rpartition("#")
+    return (Path(file), model) if Path(file).suffix.lower() in RECORDED else (Path(name), None)
 
 
 def is_log(name: str | Path) -> bool:

@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cclib.logs.files import read_log
-from cclib.names import is_log, plain_name
+from cclib.logs.published import one_model, read_zip
+from cclib.names import file_and_model, is_log, plain_name
 
 SCHEMA = pa.schema(
     [
@@ -199,16 +200,21 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
 
     Of an id that was recorded with several texts, the last one's answer is taken; `cclib.collect` takes that
     of the questions at hand.
-    An outside file needs `question_id` and `correct`; `p_t` too for any stage but the last. Logs also give
-    the questions' texts (see `cclib.logs.files.read_log`).
+    An outside file needs `question_id` and `correct`; `p_t` too for any stage but the last. Of several
+    models' answers in one file (a column `model`), "file.parquet#model" names one. A .zip is one model's
+    answers as MMLU-Pro's authors publish them. Logs also give the questions' texts (see
+    `cclib.logs.files.read_log`).
     """
     if is_log(path):
         return Trace(*read_log(path))
-    path = Path(path)
+    path, named = file_and_model(path)
+    model = model or named
     if path.is_dir():
         return Trace(_latest(read_parts(path)), read_provenance(path))
     if not path.exists():
         raise FileNotFoundError(f"no trace at {path}; give a store's model folder, a .csv or a .parquet file")
+    if path.suffix.lower() == ".zip":
+        return Trace(*read_zip(path))
     if path.suffix.lower() == ".parquet":
         table: Any = read_part(path)
     else:
@@ -219,6 +225,8 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
                 f"{path.name}: expected a CSV in UTF-8 with a header line, found: {error}"
             ) from error
     try:
+        if "model" in (table.columns if isinstance(table, pd.DataFrame) else table.column_names):
+            table = one_model(table if isinstance(table, pd.DataFrame) else table.to_pandas(), named, path)
         trace = Trace(table, {"model": model or path.stem})
         for name in ("p_t", "p_ik"):
             _check_probabilities(trace.column(name), name)

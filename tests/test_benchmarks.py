@@ -145,5 +145,5 @@ def test_mmlu_pro_reads_the_hubs_parquet_and_says_what_a_folder_lacks(tmp_path):
     (tmp_path / "questions.parquet").unlink()
     table.to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
     (question,) = load_benchmark("mmlu-pro", tmp_path)
-    assert (question.id, question.subject) == ("mmlu-pro/70", "computer_science")
+    assert (question.id, question.subject) == ("70", "computer_science")
     assert (question.choices, question.answer) == (("a", "b", "c"), 2)

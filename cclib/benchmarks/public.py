@@ -84,7 +84,7 @@ def mmlu_pro(folder: Path | None) -> list[Question]:
     questions = []
     for i, category, text, options, answer in zip(*columns):
         choices = tuple(str(option) for option in options)
-        questions.append(Question(f"mmlu-pro/{i}", category.replace(" ", "_"), text, choices, int(answer)))
+        questions.append(Question(str(i), category.replace(" ", "_"), text, choices, int(answer)))
     refuse_duplicates(questions, path.name)
     return questions
 
