@@ -118,17 +118,29 @@ def spread(questions: Sequence, n: int) -> list:
 
 def checked_question(id: str, subject: str, text: str, cells: list[str], letter: str, where: str) -> Question:
     """Check one row at the border. Empty cells may only trail, so a letter keeps its column."""
-    while cells and cells[-1] == "":
+    while cells and not cells[-1].strip():
         cells = cells[:-1]
     allowed = prompts.LETTERS[: len(cells)]
+    if not text.strip():
+        raise ValueError(f"{where}: the question is empty; fill it, or remove the row")
     if len(cells) < 2:
         raise ValueError(f"{where}: needs at least 2 options, found {len(cells)}; fill columns A and B")
-    letter = letter.strip().upper()
-    if len(letter) != 1 or letter not in allowed:
+    if empty := [a for a, cell in zip(allowed, cells) if not cell.strip()]:
         raise ValueError(
-            f"{where}: the answer must be one of {', '.join(allowed)}, found {letter!r}; correct the row"
+            f"{where}: option {empty[0]} is empty and option {allowed[-1]} is not; only the last options of "
+            "a row may be empty: fill it, or move the others up (and the answer's letter with them)"
         )
-    return Question(id, subject, text, tuple(cells), allowed.index(letter))
+    letter = letter.strip()
+    if len(letter) != 1 or letter.upper() not in allowed:
+        advice = "correct the row"
+        if letter in cells:
+            advice = f"that is the text of option {allowed[cells.index(letter)]}: write the letter"
+        elif letter.removesuffix(".0").isdigit():
+            advice = "numbers may count from 0 or from 1: write the letter"
+        raise ValueError(
+            f"{where}: the answer must be one of {', '.join(allowed)}, found {letter!r}; {advice}"
+        )
+    return Question(id, subject, text, tuple(cells), allowed.index(letter.upper()))
 
 
 def refuse_duplicates(questions: Sequence[Question], where: str) -> None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cclib.logs.files import read_log
+from cclib.logs.own_tables import OwnTable, checked_answers, numbers_or_texts, read_own_table
 from cclib.logs.published import one_model, read_zip
 from cclib.names import file_and_model, is_log, plain_name
 
@@ -51,6 +52,7 @@ SCHEMA = pa.schema(
 
 # What must agree for two recordings to be one trace; the rest of the provenance may differ.
 FINGERPRINT = ("checksum", "dtype", "prompt_hash", "hidden_layer", "reading")
+CHECKED = ("question_id", "correct", "p_t", "p_ik")  # of a table from outside
 PART = re.compile(r"-([0-9a-f]{8})\.parquet$")
 
 
@@ -61,18 +63,24 @@ class Trace:
     """
 
     def __init__(self, table: pa.Table | pd.DataFrame, provenance: dict[str, Any] | None = None) -> None:
-        if isinstance(table, pd.DataFrame):
-            table = pa.Table.from_pandas(_checked(table), preserve_index=False)
-        if not isinstance(table, pa.Table):
+        if not isinstance(table, pd.DataFrame | pa.Table):
             raise ValueError(
                 f"a trace is made of a DataFrame or an Arrow table, found {type(table).__name__}"
             )
-        missing = {"question_id", "correct"} - set(table.column_names)
-        if missing:
+        names = list(table.columns if isinstance(table, pd.DataFrame) else table.column_names)
+        missing = {"question_id", "correct"} - set(names)
+        if missing or len(set(names)) < len(names):
             raise ValueError(
-                f"a trace needs the columns question_id and correct; missing {sorted(missing)}, "
-                f"found {table.column_names}"
+                f"a trace needs the columns question_id and correct, and each column once; missing "
+                f"{sorted(missing)}, found {names}"
             )
+        if isinstance(table, pd.DataFrame):
+            checked = {
+                n: pd.Series(v, table.index) for n, v in checked_answers(table, "row {}".format).items()
+            }
+            table = pa.Table.from_pandas(table.assign(**checked), preserve_index=False)
+        elif not pa.types.is_boolean(table.schema.field("correct").type):
+            table = _with(table, checked_answers(_lists(table), "row {}".format))
         self.table = table
         self.provenance = provenance or {}
         if len(set(self.question_id)) < len(self):
@@ -127,7 +135,7 @@ class Trace:
         widths = np.diff(column.offsets.to_numpy())
         flat = column.flatten().to_numpy(zero_copy_only=False).astype(dtype)
         if len(set(widths)) <= 1:
-            return flat.reshape(len(self), -1)
+            return flat.reshape(len(self), widths[0] if len(widths) else 0)
         out = np.full((len(self), widths.max()), np.nan, dtype)
         out[np.arange(widths.max()) < widths[:, None]] = flat
         return out
@@ -178,9 +186,10 @@ class Trace:
         place = {q: i for i, q in enumerate(self.question_id)}
         absent = [q for q in wanted if q not in place]
         if absent:
+            like = f"; its ids are like {self.question_id[0]!r}" if len(self) else ""
             raise KeyError(
                 f"{self.model}: {len(absent)} of {len(wanted)} questions are not in this trace, the first "
-                f"is {absent[0]!r}; record them, or compare traces of the same questions"
+                f"is {absent[0]!r}{like}; record them, or compare traces of the same questions"
             )
         rows = pa.array([place[q] for q in wanted], pa.int64())  # typed, for none may be wanted
         return Trace(self.table.take(rows), self.provenance)
@@ -216,23 +225,32 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
     if path.suffix.lower() == ".zip":
         return Trace(*read_zip(path))
     if path.suffix.lower() == ".parquet":
-        table: Any = read_part(path)
+        table = read_part(path)
+        outside = OwnTable(path.name, _lists(table), None)
     else:
-        try:
-            table = pd.read_csv(path, dtype={"question_id": str}, encoding="utf-8-sig")
-        except (UnicodeDecodeError, pd.errors.EmptyDataError) as error:
-            raise ValueError(
-                f"{path.name}: expected a CSV in UTF-8 with a header line, found: {error}"
-            ) from error
+        outside = read_own_table(path, {"question_id", "correct"}, {"p_t", "p_ik", *SCHEMA.names})
+        table = pa.table({name: numbers_or_texts(cells) for name, cells in outside.columns.items()})
     try:
-        if "model" in (table.columns if isinstance(table, pd.DataFrame) else table.column_names):
-            table = one_model(table if isinstance(table, pd.DataFrame) else table.to_pandas(), named, path)
-        trace = Trace(table, {"model": model or path.stem})
-        for name in ("p_t", "p_ik"):
-            _check_probabilities(trace.column(name), name)
+        if "model" in table.column_names:
+            rows = one_model(table.to_pandas(), named, path)
+            table = pa.Table.from_pandas(rows, preserve_index=False)
+            outside = OwnTable(path.name, {n: rows[n].tolist() for n in rows}, None)
+        missing = {"question_id", "correct"} - set(outside.columns)
+        checked = {} if missing else checked_answers(outside.columns, outside.where)
+        return Trace(_with(table, checked), {"model": model or path.stem})
     except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
-    return trace
+        says_where = str(error).startswith(path.name)
+        raise ValueError(str(error) if says_where else f"{path.name}: {error}") from error
+
+
+def _lists(table: pa.Table) -> dict[str, list]:
+    return {name: table[name].to_pylist() for name in CHECKED if name in table.column_names}
+
+
+def _with(table: pa.Table, columns: dict[str, list]) -> pa.Table:
+    for name, values in columns.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    return table
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
@@ -249,32 +267,6 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         f"{folder / 'provenance.json'} cannot be read ({problem}), so nobody knows what made this trace. "
         f"Put it back, or set the whole trace aside with `python -m cclib traces check {folder} --repair`"
     )
-
-
-def _checked(frame: pd.DataFrame) -> pd.DataFrame:
-    """An outside table with `correct` as bool, its confidences numbers in [0, 1] (or not known)."""
-    if "correct" in frame and frame["correct"].dtype != bool:
-        named = frame["correct"].astype(str).str.strip().str.lower().str.removesuffix(".0")
-        known = named.map({"true": True, "1": True, "false": False, "0": False})
-        if known.isna().any():
-            raise ValueError(
-                f"correct must be true or false (or 1 or 0), found {named[known.isna()].iloc[0]!r}"
-            )
-        frame = frame.assign(correct=known.astype(bool))
-    for name in {"p_t", "p_ik"} & set(frame):
-        if not pd.api.types.is_numeric_dtype(frame[name]):
-            raise ValueError(f"{name} must be numbers, found {frame[name].iloc[0]!r}")
-        _check_probabilities(frame[name].dropna().to_numpy(), name)
-    return frame
-
-
-def _check_probabilities(values: np.ndarray | None, name: str) -> None:
-    odd = [] if values is None else values[~((values >= 0) & (values <= 1))]  # NaN too
-    if len(odd):
-        raise ValueError(
-            f"{name} must be a probability in [0, 1] in every row, found {odd[0]!r} "
-            f"({len(odd)} such rows); leave the column out where it was not measured"
-        )
 
 
 def read_parts(folder: Path) -> pa.Table:

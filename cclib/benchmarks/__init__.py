@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from cclib import prompts
+from cclib.benchmarks.own import read_table as read_table
 from cclib.benchmarks.public import PUBLIC
 from cclib.names import is_log
-from cclib.questions import Question, check_limit, checked_question, refuse_duplicates
+from cclib.questions import Question, check_limit
 from cclib.traces import Trace, read_trace
 
 
@@ -58,57 +57,6 @@ def load_benchmark(
     if limit is not None and limit < len(questions):
         keep = np.linspace(0, len(questions) - 1, limit).round().astype(int)
         questions = [questions[i] for i in keep]
-    return questions
-
-
-def read_table(path: str | Path) -> list[Question]:
-    """Questions from a CSV or Parquet table.
-
-    Columns: `question`; one column an option, named A, B, C ... (2 to 10, later ones may be empty in
-    a row); `answer`, a letter; and, if wanted, `id` and `subject`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a column is missing, a row cannot be used (which one, and why), or it is no table.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no benchmark file at {path}; give the path of a .csv or .parquet file")
-    if path.suffix.lower() == ".parquet":
-        try:
-            table = pd.read_parquet(path).astype(object).fillna("").astype(str)
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{path.name}: expected a Parquet table, found: {error}") from error
-    else:
-        try:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        except (UnicodeDecodeError, pd.errors.EmptyDataError) as error:
-            raise ValueError(
-                f"{path.name}: expected a CSV in UTF-8 with a header line, found: {error}"
-            ) from error
-    table.columns = [c if c in prompts.LETTERS else str(c).lower() for c in table.columns]
-    options = [letter for letter in prompts.LETTERS if letter in table.columns]
-    missing = {"question", "answer", "A", "B"} - set(table.columns)
-    if missing:
-        raise ValueError(
-            f"{path.name}: needs the columns question, A, B (to J) and answer; "
-            f"missing {', '.join(sorted(missing))}; found {', '.join(map(str, table.columns))}"
-        )
-    if not len(table):
-        raise ValueError(f"{path.name}: there are no questions under the header line; add some")
-    rows = table.to_dict("records")
-    questions = [
-        checked_question(
-            id=row.get("id") or f"{path.stem}/{i}",
-            subject=row.get("subject") or path.stem,
-            text=row["question"],
-            cells=[row[letter] for letter in options],
-            letter=row["answer"],
-            where=f"{path.name}, row {i}",
-        )
-        for i, row in enumerate(rows)
-    ]
-    refuse_duplicates(questions, path.name)
     return questions
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cclib.logs.hub import told_apart
+from cclib.logs.own_tables import cells_of, text_of
 from cclib.questions import Question, checked_question, refuse_duplicates
 
 ROWS = {"mmlu": 14_042, "mmlu-pro": 12_032, "gpqa": 448, "popqa": 14_267}
@@ -48,18 +50,15 @@ def _mmlu_from_folder(folder: Path) -> list[Question]:
     for file in files:
         subject = file.name.removesuffix("_test.csv")
         # "None", "nan" and bare numbers are answers here, so every cell is read as it stands
-        table = pd.read_csv(file, header=None, dtype=str, keep_default_na=False)
-        if table.shape[1] != 6:
-            raise ValueError(
-                f"{file.name}: expected 6 columns (question, A, B, C, D, answer), "
-                f"found {table.shape[1]}; is this an MMLU file?"
-            )
-        for row, (text, *cells, letter) in enumerate(table.itertuples(index=False)):
-            questions.append(
-                checked_question(
-                    f"mmlu/{subject}/{row}", subject, text, cells, letter, f"{file.name}, row {row}"
+        for row, (line, cells) in enumerate(cells_of(file.name, text_of(file), ",")):
+            where = f"{file.name}, line {line} (row {row})"
+            if len(cells) != 6:
+                raise ValueError(
+                    f"{where}: expected 6 columns (question, A, B, C, D, answer), found {len(cells)}; is "
+                    "this an MMLU file?"
                 )
-            )
+            text, *options, letter = cells
+            questions.append(checked_question(f"mmlu/{subject}/{row}", subject, text, options, letter, where))
     return questions
 
 
@@ -96,7 +95,7 @@ def gpqa(folder: Path | None) -> list[Question]:
     from (GPQA_SEED, i), the same for everybody; a trace keeps it in its `answer` column.
     """
     path = _file(folder, "Idavidrein/gpqa", "gpqa_main.csv")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = _public_table(path, ",")
     columns = ["Question", "Correct Answer", *(f"Incorrect Answer {i}" for i in (1, 2, 3))]
     _need(path, table, columns)
     questions = []
@@ -111,7 +110,7 @@ def gpqa(folder: Path | None) -> list[Question]:
 def popqa(folder: Path | None) -> list[Question]:
     """PopQA (Mallen et al., 2023), `test.tsv`: open questions with accepted answers and popularity."""
     path = _file(folder, "akariasai/PopQA", "test.tsv")
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    table = _public_table(path, "\t")
     _need(path, table, ["id", "prop", "question", "possible_answers", "s_pop"])
     questions = []
     for row in table.to_dict("records"):
@@ -122,6 +121,8 @@ def popqa(folder: Path | None) -> list[Question]:
                 f"{path.name}, id {row['id']}: possible_answers must be a JSON list, "
                 f"found {row['possible_answers'][:40]!r}"
             ) from error
+        if row["s_pop"] and not re.fullmatch(r"\d+(\.\d+)?", row["s_pop"]):
+            raise ValueError(f"{path.name}, id {row['id']}: s_pop must be a number, found {row['s_pop']!r}")
         popularity = float(row["s_pop"]) if row["s_pop"] else None
         questions.append(
             Question(
@@ -130,6 +131,17 @@ def popqa(folder: Path | None) -> list[Question]:
         )
     refuse_duplicates(questions, path.name)
     return questions
+
+
+def _public_table(path: Path, separator: str) -> pd.DataFrame:
+    """All cells as texts."""
+    try:
+        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name}: not the table that its maker publishes: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError(f"{path.name}: rows have more cells than the header; download the file again")
+    return table
 
 
 def _need(path: Path, table: pd.DataFrame, columns: list[str]) -> None:

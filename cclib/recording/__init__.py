@@ -110,6 +110,8 @@ def _check(model: object, questions: Sequence[Question], engine: str) -> None:
     if not questions:
         raise ValueError("there are no questions to answer; give at least one")
     refuse_duplicates(questions, "questions")
+    if len({bool(q.choices) for q in questions}) > 1:
+        raise ValueError("some questions have choices and some are open; record each kind by itself")
     if bare := [q.id for q in questions if not q.choices and not q.accepted]:
         raise ValueError(f"question {bare[0]} is open but has no accepted answers, so it cannot be judged")
     if unjudged := [q.id for q in questions if q.choices and q.answer is None]:
@@ -158,8 +160,6 @@ def _record(
     progress: bool,
 ) -> Path:
     """Answer what is not on record; the folder of the making that now holds it all."""
-    if len({bool(q.choices) for q in questions}) > 1:
-        raise ValueError("some questions have choices and some are open; record each kind by itself")
     wanted = wanted_of(model, layer)
     home = find(folder, wanted) or new_home(folder, wanted)
     try:
