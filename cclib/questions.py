@@ -109,6 +109,19 @@ def split(questions: Sequence[Question], seed: int = 0) -> Split:
     return Split(train=parts[0], validation=parts[1], test=parts[2])
 
 
+def check_parts(parts: Split, benchmark: str) -> None:
+    """Refuse a split that leaves a probe nothing to learn from, or to be stopped by."""
+    if parts.train and parts.validation:
+        return
+    n, subjects = len(parts.test) + len(parts.validation), len({q.subject for q in parts.test})
+    raise ValueError(
+        f"{benchmark}: the split of {n + len(parts.train)} questions in {subjects} subjects leaves "
+        f"{len(parts.train)} for training and {len(parts.validation)} for validation, and the probe needs "
+        "both. A tenth of each subject, rounded up, is for the test and as much for validation, so a subject "
+        "needs 3 questions: give subjects more of them, or leave the column subject out"
+    )
+
+
 def spread(questions: Sequence, n: int) -> list:
     """At most n questions, evenly over their order, always the same ones."""
     if n >= len(questions):

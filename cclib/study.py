@@ -24,8 +24,8 @@ from cclib.confidence.p_ik import PIK
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, is_log, runs_here, slug
-from cclib.questions import Question, check_limit, check_seed, split, spread
-from cclib.recording import collect
+from cclib.questions import Question, check_limit, check_parts, check_seed, split, spread
+from cclib.recording import answers_of, collect, recorded
 from cclib.traces import Trace, read_trace
 
 TRAIN_QUESTIONS = 4000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
@@ -116,6 +116,10 @@ class Study:
             return traces[stage]
         return self.record(stage, self.questions_of(asked))
 
+    def whole(self, stage: int) -> Trace:
+        """All that is on record of a stage's answers to this benchmark, made as its trace was."""
+        return recorded(self.folder(stage), self.test[stage], list(self.all_questions.values()))
+
     def questions_of(self, trace: Trace) -> list[Question]:
         """The questions of a trace on this study's benchmark, row by row."""
         return [self.all_questions[i] for i in trace.question_id]
@@ -133,8 +137,7 @@ class Study:
             made_of: what else it depends on, as JSON can hold it.
         """
         parts = [t for t in (self.test[stage], self.part(stage, "validation")) if t is not None]
-        rows = [(t.provenance.get("checksum"), t.question_id.tolist(), t.correct.tolist()) for t in parts]
-        key = hashlib.sha256(json.dumps([rows, made_of]).encode()).hexdigest()[:16]
+        key = hashlib.sha256(json.dumps([[t.key for t in parts], made_of]).encode()).hexdigest()[:16]
         path = self.folder(stage) / f"{what}-{key}.parquet"
         if not path.exists():
             aside = path.with_suffix(".partial")
@@ -151,8 +154,11 @@ class Study:
         """The n test questions; of an export, which holds none, where they come with the package (Atlas)."""
         if self.live or not self.benchmark.startswith("atlas") or self.benchmark.endswith(LOGGED):
             return self.questions
-        at_hand = self.all_questions.keys() >= set(self.test[0].question_id)
-        return self.questions_of(self.test[0]) if at_hand else None
+        trace = self.test[0]
+        if not self.all_questions.keys() >= set(trace.question_id):
+            return None
+        found, asked = self.questions_of(trace), trace.column("question_hash")
+        return found if asked is None or all(h in (None, q.hash) for h, q in zip(asked, found)) else None
 
     def threshold(self, pik: float | None) -> float | None:
         """The threshold on P(IK), or None where this study has no P(IK) to compare with it."""
@@ -229,6 +235,8 @@ def load_study(
     train = spread(divided.train, TRAIN_QUESTIONS)
     if limit is not None:
         test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
+    if any(map(runs_here, names if probe_last else names[:-1])):
+        check_parts(divided, benchmark)
     study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test, notes, source)
     for i, name in enumerate(names):
         probed = runs_here(name) and (probe_last or i < len(names) - 1)
@@ -237,7 +245,8 @@ def load_study(
             asked = [*test, *validation, *train] if probed else test
             whole = collect(name, asked, store=traces_dir, layer=layer, device=device)
         else:
-            whole = outside[name]
+            whole = outside[name] if is_log(name) else answers_of(name, outside[name], test)
+        study.notes.extend(whole.provenance.get("notes", ()))
         traces = [whole.select(q.id for q in part) for part in parts]
         probe = None
         if not runs_here(name):
@@ -258,9 +267,7 @@ def load_study(
 
 def _probe(train: Trace, validation: Trace, seed: int, folder: Path) -> PIK:
     """Fit a probe, or read the one that was fitted on these very rows before."""
-    made_of = [train.provenance.get("checksum"), train.hidden_layer, seed, PIK.protocol()]
-    for trace in (train, validation):
-        made_of += [trace.question_id.tolist(), trace.correct.tolist()]
+    made_of = [train.key, validation.key, seed, PIK.protocol()]
     key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
     path = folder / f"probe-{key}.safetensors"
     if path.exists():

@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
 
 
 # What must agree for two recordings to be one trace; the rest of the provenance may differ.
-FINGERPRINT = ("checksum", "dtype", "prompt_hash", "hidden_layer", "reading")
+FINGERPRINT = ("checksum", "dtype", "head", "prompt_hash", "hidden_layer", "reading")
 CHECKED = ("question_id", "correct", "p_t", "p_ik")  # of a table from outside
 PART = re.compile(r"-([0-9a-f]{8})\.parquet$")
 
@@ -98,6 +98,14 @@ class Trace:
             return None
         column = self.table.column(name)
         return None if column.null_count == len(column) > 0 else column.to_numpy()
+
+    @property
+    def key(self) -> str:
+        """Sixteen hex digits of the answers and what made them; what is worked out from them is known by it."""
+        made_of = [self.provenance.get(name) for name in FINGERPRINT]
+        for name in ("question_id", "question_hash", "correct", "prediction", "response"):
+            made_of.append(self.table[name].to_pylist() if name in self.table.column_names else None)
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
     @cached_property
     def question_id(self) -> np.ndarray:
@@ -186,7 +194,7 @@ class Trace:
         place = {q: i for i, q in enumerate(self.question_id)}
         absent = [q for q in wanted if q not in place]
         if absent:
-            like = f"; its ids are like {self.question_id[0]!r}" if len(self) else ""
+            like = f"; its ids are like {str(self.question_id[0])!r}" if len(self) else ""
             raise KeyError(
                 f"{self.model}: {len(absent)} of {len(wanted)} questions are not in this trace, the first "
                 f"is {absent[0]!r}{like}; record them, or compare traces of the same questions"

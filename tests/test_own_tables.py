@@ -268,3 +268,59 @@ def test_a_trace_of_semicolons_and_other_case_is_read(tmp_path):
     trace = cclib.read_trace(tmp_path / "t.csv")
     assert trace.question_id.tolist() == ["a", "b"] and trace.p_t.tolist() == [0.5, 0.25]
     assert trace.table["note"].to_pylist() == ["x, y", None]
+
+
+# both in a study
+
+
+def own_study(folder, rows=12, subject=lambda i: "s", outside=None, **options):
+    lines = [f"{subject(i)},Number {i}?,{i},{i + 1},A" for i in range(rows)]
+    path = folder / "own.csv"
+    path.write_text("subject,question,A,B,answer\n" + "\n".join(lines))
+    models = ["atlas-s", outside or "atlas-l"]
+    return cclib.load_study(models, str(path), traces_dir=folder / "t", device="cpu", **options)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_subjects_of_a_row_or_two_say_what_the_split_needs(rows, tmp_path):
+    with pytest.raises(
+        ValueError, match="in 30 subjects leaves 0 for training.*needs 3 questions.*leave the"
+    ):
+        own_study(tmp_path, 30 * rows, lambda i: f"s{i % 30}")
+
+
+def test_without_a_probe_such_a_table_is_read(tmp_path):
+    (tmp_path / "own.csv").write_text("subject,question,A,B,answer\na,Which?,x,y,A\nb,Who?,x,y,A\n")
+    study = cclib.load_study(["atlas-s"], str(tmp_path / "own.csv"), traces_dir=tmp_path / "t", device="cpu")
+    assert len(study) == 2
+
+
+def outside_file(folder, ids, **columns):
+    pd.DataFrame({"question_id": ids, "correct": True, **columns}).to_csv(folder / "large.csv", index=False)
+    return str(folder / "large.csv")
+
+
+def test_answers_from_outside_must_be_of_these_questions(tmp_path):
+    for ids, message in (
+        (["q1", "q2"], r"large.csv: .*2 of 2 questions are not in this trace.*'own/.*ids are like 'q1'"),
+        (["own/0", "own/1"], "of 2 questions are not in this trace"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            own_study(tmp_path, outside=outside_file(tmp_path, ids))
+    whole = [f"own/{i}" for i in range(12)]
+    assert own_study(tmp_path, outside=outside_file(tmp_path, whole)).test[1].correct.all()
+
+
+def test_answers_from_outside_that_say_what_was_asked_are_checked(tmp_path):
+    table = own_study(tmp_path)
+    asked = list(cclib.load_benchmark(tmp_path / "own.csv"))
+    ids = [q.id for q in asked]
+    good = {"question_hash": [q.hash for q in asked], "answer": [q.answer for q in asked]}
+    for key in (good["answer"], ["A"] * 12):
+        read = own_study(tmp_path, outside=outside_file(tmp_path, ids, **good | {"answer": key}))
+        assert len(read) == len(table)
+    turned = good | {"question_hash": good["question_hash"][::-1]}
+    with pytest.raises(ValueError, match="large.csv, question own/.*something else was asked"):
+        own_study(tmp_path, outside=outside_file(tmp_path, ids, **turned))
+    with pytest.raises(ValueError, match="something else was right.*answer 1, now 0"):
+        own_study(tmp_path, outside=outside_file(tmp_path, ids, answer=[1] * 12))

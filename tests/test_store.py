@@ -337,3 +337,44 @@ def test_such_an_answer_is_not_taken_where_what_it_says_speaks_against_it(change
     changed = [replace(questions[0], **change), *questions[1:]]
     same(collected(changed, tmp_path / "t"), collected(changed, tmp_path / "fresh"))
     assert asked.count("own/0") == 2  # of the fresh store too
+
+
+# what is worked out from answers
+
+
+def test_what_is_worked_out_from_answers_is_known_by_all_that_made_them():
+    from conftest import make_trace
+
+    trace = make_trace("a", n=20, checksum="one", dtype="float32")
+    keys = {trace.key, make_trace("a", n=20, checksum="two", dtype="float32").key}
+    keys.add(make_trace("a", n=20, checksum="one", dtype="bfloat16").key)
+    keys.add(trace.with_column("prediction", (trace.column("prediction") + 1) % 4).key)
+    keys.add(trace.with_column("question_hash", [str(i) for i in range(20)]).key)
+    keys.add(trace.with_column("correct", ~trace.correct).key)
+    assert len(keys) == 6 and trace.key == trace.with_column("p_ik", trace.p_t).key
+
+
+def test_a_study_of_an_edited_table_is_what_a_fresh_store_gives(tiny_pair, tmp_path):
+    def load(rows, store):
+        lines = [f"Which is {i} of {rows}?,{i},{i + 1},{'AB'[i % 2]}" for i in range(rows)]
+        (tmp_path / "own.csv").write_text("question,A,B,answer\n" + "\n".join(lines[-120:]) + "\n")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return cclib.load_study(tiny_pair, str(tmp_path / "own.csv"), traces_dir=tmp_path / store)
+
+    load(120, "t")
+    again, fresh = load(130, "t"), load(130, "fresh")
+    for one, two in zip(again.test, fresh.test):
+        same(one, two)
+    if fresh.has_pik:
+        np.testing.assert_allclose(again.test[0].p_ik, fresh.test[0].p_ik, atol=1e-3)
+    assert again.whole(0).question_id.tolist() == [q for q in again.all_questions]
+
+
+def test_texts_that_are_no_longer_those_of_an_export_are_not_shown(tmp_path):
+    study = cclib.load_study("atlas", "atlas", limit=4, traces_dir=tmp_path / "t", device="cpu")
+    cclib.export_study(study, tmp_path / "out")
+    replayed = cclib.load_study("atlas", "atlas", traces_dir=tmp_path / "out")
+    assert [q.hash for q in replayed.texts()] == [q.hash for q in study.questions]
+    other = replayed.test[0].with_column("question_hash", ["0" * 16] * 4)
+    assert replace(replayed, test=[other, *replayed.test[1:]]).texts() is None

@@ -87,7 +87,8 @@ def test_where_the_probe_has_nothing_to_learn_the_study_says_so(tiny_pair, own_t
     rows = pd.read_csv(own_table).assign(answer="A", A="always", B="b", C="c", D="d")
     rows["question"] = "the same"  # so every answer is the same, right or wrong
     rows.to_csv(tmp_path / "constant.csv", index=False)
-    study = cclib.load_study(tiny_pair, str(tmp_path / "constant.csv"), traces_dir=tmp_path / "t")
+    with pytest.warns(UserWarning, match="398 such rows"):
+        study = cclib.load_study(tiny_pair, str(tmp_path / "constant.csv"), traces_dir=tmp_path / "t")
     assert not study.has_pik and study.threshold(0.5) is None
     assert "P(IK) is left out" in study.notes[0] and "nothing to learn" in study.notes[0]
 

@@ -12,7 +12,6 @@ from cclib.experiments import commercial_api, probe_scans, transfer
 from cclib.experiments.probe_scans import reseeded
 from cclib.experiments.transfer import from_elsewhere
 from cclib.study import Study, export_study, load_study
-from cclib.traces import read_trace
 
 
 def publish(
@@ -40,8 +39,7 @@ def publish(
         elsewhere: this many questions of the benchmark that the probes are taken to, and open ones.
     """
     study = load_study(models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True)
-    recorded = [read_trace(study.folder(i)) for i in range(len(study.models)) if study.runs(i)]
-    whole = [t.select(q for q in t.question_id if q in study.all_questions) for t in recorded]
+    whole = [study.whole(i) for i in range(len(study.models)) if study.runs(i)]
     away = transfer.or_none(transfer.transfer, study, limit=elsewhere)
     folder = export_study(with_other_probes(study, away), folder, whole)
     if away is not None:

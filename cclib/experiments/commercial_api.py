@@ -44,8 +44,8 @@ def recorded_answers(path: str | Path, model: str) -> Trace:
 
 
 def write_outside(trace: Trace, path: str | Path) -> Path:
-    """What an API would have told of a trace: ids, whether right, tokens. The form for one's own records."""
-    columns = ("question_id", "correct", "prompt_tokens", "output_tokens")
+    """What an API would have told of a trace: what was asked, whether right, tokens. For own records."""
+    columns = ("question_id", "question_hash", "correct", "prompt_tokens", "output_tokens")
     frame = pd.DataFrame({c: trace.column(c) for c in columns if trace.column(c) is not None})
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,4 +129,5 @@ def with_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | None
     if answers.exists():
         return commercial(with_last_stage(study, recorded_answers(answers, GPT4)), pt, pik)
     table, at = replay.read_figures(Path(study.source.traces_dir) / replay.GPT4)
-    return table if at == [pt, pik] else None
+    whole = table is not None and table["questions sent"].iloc[0] == len(study)  # not a part of them (limit)
+    return table if whole and at == [pt, pik] else None

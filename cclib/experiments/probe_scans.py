@@ -13,7 +13,7 @@ from cclib.confidence.p_ik import PIK
 from cclib.models.local import LanguageModel
 from cclib.questions import Question, spread
 from cclib.study import Study
-from cclib.traces import Trace, read_trace
+from cclib.traces import Trace
 
 SEEDS = 5
 LAYER_QUESTIONS = 1000  # per part, for what a probe at each layer is worth
@@ -70,7 +70,7 @@ def by_size(study: Study) -> dict[str, pd.DataFrame]:
         if not study.live:
             tables[name], _ = replay.read_figures(study.folder(stage) / replay.SIZES)
         elif study.probes[stage] is not None and validation is not None:
-            whole = read_trace(study.folder(stage))
+            whole = study.whole(stage)
             known = set(whole.question_id) - set(test.question_id) - set(validation.question_id)
             pool = [i for i in study.all_questions if i in known]
             rows = {}
@@ -110,7 +110,7 @@ def scan(study: Study, stage: int) -> pd.DataFrame:
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
 
-    made_of = [study.train[stage].question_id.tolist(), study.seed, LAYER_QUESTIONS, PIK.protocol()]
+    made_of = [study.train[stage].key, study.seed, LAYER_QUESTIONS, PIK.protocol()]
     return study.kept(stage, "layers", made_of, read)
 
 

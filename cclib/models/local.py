@@ -81,6 +81,7 @@ class LanguageModel:
             "n_layers": self.n_layers,
             "d_model": self.d_model,
             "dtype": self.dtype,
+            "head": "float32" if self.dtype in ("bfloat16", "float16") else self.dtype,  # of the vocabulary
             "device": _device_name(self.device),
             "versions": {
                 package: version(package) for package in ("torch", "transformers", "tokenizers", "numpy")

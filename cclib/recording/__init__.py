@@ -28,12 +28,14 @@ from cclib.names import is_api, slug
 from cclib.questions import Question, refuse_duplicates
 from cclib.recording.store import (
     Held,
+    answers_of,
     differences,
     find,
     making_key,
     makings,
     new_home,
     prompt_hash,
+    recorded,
     wanted_by_name,
     wanted_of,
 )
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from cclib.cluster import ClusterModel
     from cclib.models.api import APIModel
 
+__all__ = ["answers_of", "collect", "recorded"]
 FLUSH_ROWS, FLUSH_SECONDS = 512, 20.0
 
 

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from cclib.models.api import APIModel
     from cclib.models.local import LanguageModel
 
-UNSAID = {"reading": "packed"}  # what a trace was, that does not say
+
+def _made(about: dict[str, Any], key: str) -> Any:
+    """One of the values of `FINGERPRINT`, or what it was where an older trace does not say."""
+    if key == "reading":  # "packed: why", not known before the first prompts are read
+        return str(about.get(key) or "packed").partition(":")[0]
+    return about.get(key, about.get("dtype") if key == "head" else None)
 
 
 def makings(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -50,8 +55,8 @@ def prompt_hash(name: str | Path) -> str:
 def wanted_of(model: LanguageModel | APIModel, layer: int | None) -> dict[str, Any]:
     """What a recording by a loaded model is made of: the values of `FINGERPRINT`."""
     at = None if is_api(model.name) else check_layer(layer, model.n_layers)
-    about = UNSAID | model.provenance() | {"prompt_hash": prompt_hash(model.name), "hidden_layer": at}
-    return {key: about[key] for key in FINGERPRINT}
+    about = model.provenance() | {"prompt_hash": prompt_hash(model.name), "hidden_layer": at}
+    return {key: _made(about, key) for key in FINGERPRINT}
 
 
 def wanted_by_name(name: str | Path, layer: int | None, dtype: str) -> dict[str, Any]:
@@ -73,7 +78,7 @@ def differences(about: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """In words, what is not as it is wanted."""
     found = []
     for key, now in wanted.items():
-        was = about.get(key, UNSAID.get(key))
+        was = _made(about, key)
         if key == "hidden_layer" and now is None:  # an API has none
             now = default_layer(about["n_layers"]) if about.get("n_layers") else was
         elif key == "pin" and str(about.get("checksum")).startswith(f"commit:{now}"):
@@ -112,7 +117,7 @@ def new_home(folder: Path, wanted: dict[str, Any]) -> Path:
 
 def making_key(about: dict[str, Any]) -> str:
     """Eight hex digits of what must agree for two recordings to be one trace."""
-    made_of = [about.get(key, UNSAID.get(key)) for key in FINGERPRINT]
+    made_of = [_made(about, key) for key in FINGERPRINT]
     return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:8]
 
 
@@ -200,6 +205,39 @@ class Held:
             table = table.set_column(at, SCHEMA.field(name), pa.array(values, SCHEMA.field(name).type))
         said_of = [*self.notes(), *notes]
         return Trace(table, self.about | ({"notes": said_of} if said_of else {}))
+
+
+def recorded(folder: Path, like: Trace, questions: Sequence[Question]) -> Trace:
+    """All that a model's folder holds of some questions, made as a trace was."""
+    home = find(folder, {key: _made(like.provenance, key) for key in FINGERPRINT})
+    known = Held(home, questions).rows
+    return Held(home, [q for q in questions if q.id in known]).trace()
+
+
+def answers_of(path: str | Path, outside: Trace, questions: Sequence[Question]) -> Trace:
+    """The answers to some questions that are known from a file (see `cclib.read_trace`) alone.
+
+    Raises:
+        ValueError: some are not there; or the file's question_hash or answer says that something else was
+            asked, or was right.
+    """
+    try:
+        trace = outside.select(q.id for q in questions)
+    except KeyError as error:
+        raise ValueError(f"{path}: {error.args[0]}") from error
+    said = trace.table.select([c for c in ("question_hash", "answer") if c in trace.table.column_names])
+    for question, row in zip(questions, said.to_pylist()):
+        now = {"question_hash": question.hash, "answer": question.answer}
+        if str(row.get("answer")) in [*prompts.LETTERS]:
+            row["answer"] = prompts.LETTERS.index(row["answer"])
+        if differ := [c for c, was in row.items() if was is not None and was != now[c]]:
+            what = "right" if differ == ["answer"] else "asked"
+            raise ValueError(
+                f"{path}, question {question.id}: something else was {what} when this was recorded "
+                f"({differ[0]} {row[differ[0]]!r}, now {now[differ[0]]!r}); record it anew, or put the benchmark "
+                "back"
+            )
+    return trace
 
 
 def _judge(
