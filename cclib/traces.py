@@ -101,7 +101,7 @@ class Trace:
 
     @property
     def key(self) -> str:
-        """Sixteen hex digits of the answers and what made them; what is worked out from them is known by it."""
+        """Sixteen hex digits of the answers and of what made them; what is worked out of them goes by it."""
         made_of = [self.provenance.get(name) for name in FINGERPRINT]
         for name in ("question_id", "question_hash", "correct", "prediction", "response"):
             made_of.append(self.table[name].to_pylist() if name in self.table.column_names else None)

@@ -234,8 +234,8 @@ def answers_of(path: str | Path, outside: Trace, questions: Sequence[Question]) 
             what = "right" if differ == ["answer"] else "asked"
             raise ValueError(
                 f"{path}, question {question.id}: something else was {what} when this was recorded "
-                f"({differ[0]} {row[differ[0]]!r}, now {now[differ[0]]!r}); record it anew, or put the benchmark "
-                "back"
+                f"({differ[0]} {row[differ[0]]!r}, now {now[differ[0]]!r}); record it anew, or put "
+                "the benchmark back"
             )
     return trace
 
