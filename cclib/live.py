@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Loaded = LanguageModel | APIModel
 Models = str | Sequence["str | Path | Loaded"]
+SET_ASIDE = -2  # the prediction of a live run where an endpoint would not answer
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Step:
     theta_ik: float | None
     last: bool = False  # the last stage of the cascade
     right: bool | None = None  # where it is known
+    aside: str = ""  # why an endpoint would not answer; P(T) is NaN then
 
     @property
     def low(self) -> list[str]:
@@ -58,6 +60,8 @@ class Step:
 
     @property
     def decision(self) -> str:
+        if self.aside:
+            return f"{'no answer' if self.last else 'escalate'}: {self.aside}"
         if not self.answers:
             return f"escalate: {' and '.join(self.low)} too low"
         verdict = {None: "", True: " (right)", False: " (wrong)"}[self.right]
@@ -101,31 +105,37 @@ class LiveRun:
     """A timed run of a cascade of k stages over n questions."""
 
     stage: np.ndarray  # (n,) int, who answered
-    prediction: np.ndarray  # (n,) int, the chosen option
+    prediction: np.ndarray  # (n,) int, the chosen option; -1 where a reply names none
     seconds: np.ndarray  # (k,) wall time of each stage, loading left out
     models: tuple[str, ...] = ()  # k names
     tokens: np.ndarray | None = None  # (k, 2) of prompts and outputs that an API billed; 0 for a local stage
 
-    def correct(self, questions: Sequence[Question]) -> np.ndarray:
-        """(n,) bool"""
-        return self.prediction == np.array([q.answer for q in questions])
+    @property
+    def set_aside(self) -> np.ndarray:
+        """(n,) bool: no stage answered, because the last one's endpoint would not"""
+        return self.prediction == SET_ASIDE
+
+    def correct(self, questions: Sequence[Question]) -> np.ma.MaskedArray:
+        """(n,) bool, masked where the question is set aside: neither right nor wrong"""
+        right = self.prediction == np.array([q.answer for q in questions])
+        return np.ma.array(right, mask=self.set_aside)
 
     def table(self, questions: Sequence[Question], prices: Prices | None = None) -> pd.DataFrame:
-        """One row a stage: questions asked and answered, share right, seconds, what an API billed.
+        """One row a stage: questions asked, answered, set aside, share right, seconds, what an API billed.
 
         Args:
             prices: as `cclib.prices.read_prices`; dollars are NaN for a model that it does not name.
         """
-        table, rows = read_prices(prices), {}
+        table, rows, right = read_prices(prices), {}, self.correct(questions)
         for i, name in enumerate(self.models):
             price = price_of(name, table) if is_api(name) else (0.0, 0.0)
-            answered = self.stage == i
+            reached = self.stage == i
+            answered = reached & ~self.set_aside
             rows[slug(name)] = {
                 "questions asked": int((self.stage >= i).sum()),
                 "questions answered": int(answered.sum()),
-                "answers right": float(self.correct(questions)[answered].mean())
-                if answered.any()
-                else np.nan,
+                "set aside": int((reached & self.set_aside).sum()),
+                "answers right": float(right[answered].mean()) if answered.any() else np.nan,
                 "seconds": self.seconds[i],
                 "tokens billed": int(self.tokens[i].sum()),
                 "USD": np.nan if price is None else float(self.tokens[i] @ price) / 1e6,
@@ -166,7 +176,8 @@ def ask(
         rows, scores = _answer(model, [question], probe, pik, None)
         p_ik = None if scores is None else float(scores[0])
         last, row = i == len(loaded) - 1, rows[0]
-        steps.append(Step(model.slug, row["p_t"], p_ik, row["prediction"], pt, pik, last))
+        p_t, chosen, aside = _said(row)
+        steps.append(Step(model.slug, p_t, p_ik, chosen, pt, pik, last, aside=aside))
         if steps[-1].answers:
             break
     return Walk(question, steps)
@@ -205,8 +216,9 @@ def live_cascade(
             break
         began = time.perf_counter()
         rows, p_ik = _answer(model, [questions[j] for j in reached], probe, pik, store)
-        keep = keeps(np.array([r["p_t"] for r in rows]), p_ik, pt, pik) | (i == len(loaded) - 1)
-        prediction[reached] = [r["prediction"] for r in rows]
+        p_t, chosen, _ = zip(*map(_said, rows))
+        keep = keeps(np.array(p_t), p_ik, pt, pik) | (i == len(loaded) - 1)
+        prediction[reached] = chosen
         stage[reached[keep]] = i
         reached = reached[~keep]
         seconds[i] = time.perf_counter() - began
@@ -255,6 +267,13 @@ def _answer(
     if not wanted:
         return rows, None
     return rows, probe.probability(np.stack([r["hidden"] for r in rows]).astype(np.float32))
+
+
+def _said(row: dict) -> tuple[float, int, str]:
+    """P(T), the chosen option, and why there is none where an endpoint set the question aside."""
+    if row["prediction"] is None:
+        return np.nan, SET_ASIDE, row["note"]
+    return row["p_t"], row["prediction"], ""
 
 
 def _bought(model: APIModel, questions: Sequence[Question], store: str | Path | None) -> list[dict]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -262,7 +263,34 @@ def load_study(
             column.append(trace)
         study.probes.append(probe)
     check_stages(study.test)
-    return study
+    return _answered(study)
+
+
+def _answered(study: Study) -> Study:
+    """The study on the test questions that no stage's endpoint set aside, and a note of what has no answer.
+
+    Raises:
+        ValueError: none is left.
+    """
+    notes = []
+    for name, trace in zip(study.models, study.test):
+        behind_api = "endpoint" in trace.provenance and trace.column("note") is not None
+        count = Counter(trace.table.column("note").drop_null().to_pylist() if behind_api else ())
+        for note, n in sorted(count.items()):
+            counted = "" if note.startswith("set aside") else ", which counts as wrong"
+            notes.append(f"{name}: {n} of {len(trace)} test questions have no answer{counted} ({note})")
+    aside = set().union(*(trace.question_id[trace.set_aside] for trace in study.test))
+    if aside:
+        notes.append(f"{len(aside)} of {len(study)} test questions are set aside: no table counts them")
+    ids = [i for i in study.test[0].question_id if i not in aside]
+    if not ids:
+        raise ValueError(f"every test question is set aside: {'; '.join(notes)}")
+    return replace(
+        study,
+        test=[trace.select(ids) for trace in study.test] if aside else study.test,
+        questions=[q for q in study.questions if q.id not in aside],
+        notes=[*study.notes, *notes],
+    )
 
 
 def _probe(train: Trace, validation: Trace, seed: int, folder: Path) -> PIK:

@@ -45,7 +45,8 @@ SCHEMA = pa.schema(
         ("seconds", pa.float64()),
         ("options_unseen", pa.int16()),  # of an API's answer: options that its likeliest tokens leave out,
         ("mass_unseen", pa.float64()),  # the probability of all tokens that it does not give,
-        ("served_model", pa.string()),  # and what answered, by its own account
+        ("served_model", pa.string()),  # what answered, by its own account,
+        ("note", pa.string()),  # and why it has no answer (`correct` is null where the question is set aside)
     ]
 )
 
@@ -113,8 +114,29 @@ class Trace:
 
     @cached_property
     def correct(self) -> np.ndarray:
-        """(n,) bool"""
+        """(n,) bool
+
+        Raises:
+            ValueError: a question is set aside, so nobody knows.
+        """
+        if self.set_aside.any():
+            first = np.flatnonzero(self.set_aside)[0]
+            why = self.table.column("note")[first] if "note" in self.table.column_names else "not answered"
+            raise ValueError(
+                f"{self.model}: {self.set_aside.sum()} of {len(self)} questions are set aside, the first is "
+                f"{self.question_id[first]!r} ({why}), so they are neither right nor wrong; go on with "
+                "trace.answered()"
+            )
         return self.column("correct").astype(bool)
+
+    @cached_property
+    def set_aside(self) -> np.ndarray:
+        """(n,) bool: an endpoint would not answer the question (a content filter); `note` says why"""
+        return self.table.column("correct").is_null().to_numpy()
+
+    def answered(self) -> Trace:
+        """The rows of the questions that are not set aside."""
+        return Trace(self.table.filter(self.table.column("correct").is_valid()), self.provenance)
 
     @cached_property
     def p_t(self) -> np.ndarray | None:

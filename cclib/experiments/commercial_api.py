@@ -59,6 +59,7 @@ def with_last_stage(study: Study, last: Trace, keep: int | None = None) -> Study
     Args:
         keep: how many of the study's models stay before it; default all.
     """
+    last = last.answered()
     known = set(last.question_id)
     ids = [q for q in study.test[0].question_id if q in known]
     if not ids:

@@ -132,7 +132,7 @@ def on_record(study: Study) -> pd.DataFrame:
     """Accuracy on the test part and on all questions that an export holds of a model; empty where no more."""
     rows = {}
     for stage, (name, test) in enumerate(zip(study.models, () if study.live else study.test)):
-        whole = read_trace(study.folder(stage))
+        whole = read_trace(study.folder(stage)).answered()
         if len(whole) == len(test):
             continue
         for part, right in (("test part", test.correct), ("all on record", whole.correct)):

@@ -9,11 +9,11 @@ The key comes from OPENAI_API_KEY and goes nowhere but into the client (see ccli
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import threading
 import time
+import warnings
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -25,18 +25,17 @@ from urllib.parse import urlsplit
 
 import tenacity
 
-from cclib import prompts
+from cclib.models.api_answers import aside_row, check_row, choice_row, open_row
 from cclib.models.api_budget import BudgetReached, Journal, Meter, read_budget
 from cclib.models.api_failures import APIFailure, key, to_api_failure, without_keys
-from cclib.models.api_replies import choice_row, open_row, read_reply, usage_of
+from cclib.models.api_replies import BadReply, parse, read_reply, usage_of
+from cclib.models.api_requests import CHAT_TOKENS, LIMITS, TOP, Manner, request
 from cclib.names import API_PREFIXES, slug
 from cclib.prices import price_of, read_prices
 from cclib.prompts import NEW_TOKENS
 from cclib.questions import Question
 
 OPENAI = "api.openai.com"
-TOP = 20  # the most alternatives that OpenAI's chat and vLLM give
-CHAT_TOKENS = 8  # enough for "Answer:" before the letter
 TEMPLATE_TOKENS = 256  # more than a chat's template adds to a prompt
 
 
@@ -53,6 +52,7 @@ class APIModel:
     attempts: int = 8  # requests for a question, the first one included
     meter: Meter = field(default_factory=Meter, repr=False)
     answered_as: dict[str, str] = field(default_factory=dict, repr=False)  # "name": what answered first
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
 
     parameters = n_layers = None  # an API tells neither
 
@@ -81,13 +81,25 @@ class APIModel:
             "dtype": None,
             "device": f"API at {self.host}",
             "endpoint": "chat/completions" if self.chat else "completions",
-            "option_probs": f"from the {self._top} likeliest tokens; see options_unseen and mass_unseen",
+            "option_probs": f"from {self.manner.top} likeliest tokens; see options_unseen and mass_unseen",
+            "reading": "where the text says that a letter is the answer",
             "versions": {package: version(package) for package in ("openai", "numpy")},
         }
 
-    @property
-    def _top(self) -> int:
-        return 5 if self.host == OPENAI and not self.chat else TOP
+    @cached_property
+    def manner(self) -> Manner:
+        """How it is asked; another one takes its place where the endpoint refuses this."""
+        at_openai = (
+            self.host == OPENAI
+        )  # which allows 5 alternatives of completions; others know the old name
+        return Manner(5 if at_openai and not self.chat else TOP, LIMITS[at_openai])
+
+    def adapt(self, refused: Manner, said: str) -> bool:
+        """Whether a question can be asked again in another manner, after an error that says so."""
+        with self._lock:
+            if self.manner == refused:  # else another thread has learned it already
+                self.manner = refused.after(said) or refused
+            return self.manner != refused
 
     @cached_property
     def client(self) -> Any:
@@ -105,18 +117,6 @@ class APIModel:
         if self.host == OPENAI and not os.environ.get("OPENAI_API_KEY"):
             raise ValueError("set OPENAI_API_KEY, or OPENAI_BASE_URL for an endpoint that asks for no key")
         return OpenAI(api_key=key(), base_url=self.base_url, timeout=self.timeout, max_retries=0)
-
-    def request(self, question: Question) -> dict[str, Any]:
-        """The arguments of one request of the client."""
-        new = NEW_TOKENS if not question.choices else CHAT_TOKENS if self.chat else 1
-        common = {"model": self.served, "temperature": 0}
-        if not self.chat:
-            return common | {"prompt": question.prompt, "logprobs": self._top, "max_tokens": new}
-        messages = [{"role": "user", "content": question.prompt}]
-        if not question.choices:
-            messages = prompts.open_ended_messages(question.text)
-        limit = "max_completion_tokens" if self.host == OPENAI else "max_tokens"  # others know the old name
-        return common | {"messages": messages, "logprobs": True, "top_logprobs": self._top, limit: new}
 
     def worst(self, question: Question) -> tuple[int, int]:
         """The most tokens of prompt and output that a question can be billed: a token has a byte or more."""
@@ -164,6 +164,8 @@ def open_journal(
 ) -> tuple[Journal, dict[str, dict[str, Any]]]:
     """The journal of a model's folder and its rows of one making, by question; the meter goes on from all.
 
+    An entry that cannot become part of a trace counts as paid, and its question is asked again.
+
     Args:
         made: what new answers are made of, in a few digits.
         first: whether entries that do not say what they are made of are of this making.
@@ -171,12 +173,25 @@ def open_journal(
     journal = Journal(folder / "journal.jsonl", made)
     model.meter = Meter(model.budget, model.price)
     model.answered_as.clear()
-    rows = {}
+    rows, lost = {}, 0
     for entry in journal.read():
         model.meter.charge(*entry["charged"])
+        if "manner" in entry:
+            model.manner = Manner(**entry["manner"])
         if "row" in entry and entry.get("made", made if first else "") == made:
-            rows[entry["row"]["question_id"]] = entry["row"]
-            model.answered_as.setdefault("name", entry["row"]["served_model"])
+            try:
+                row = entry["row"]
+                check_row(row)
+                rows[row["question_id"]] = row
+                if row["served_model"]:
+                    model.answered_as.setdefault("name", row["served_model"])
+            except (BadReply, KeyError):
+                lost += 1
+    if lost:
+        warnings.warn(
+            f"{journal.path}: {lost} answers cannot be part of a trace; their questions are asked again",
+            stacklevel=2,
+        )
     return journal, rows
 
 
@@ -229,7 +244,7 @@ def _answer(
     model: APIModel, question: Question, journal: Journal | None, halt: threading.Event
 ) -> dict[str, Any]:
     """Ask one question, for which room in the budget is set aside; its row."""
-    request, worst = model.request(question), model.worst(question)
+    worst = model.worst(question)
     endpoint = model.client.chat.completions if model.chat else model.client.completions
 
     def charge(billed: tuple[int, int] | None, **entry: Any) -> None:
@@ -240,16 +255,22 @@ def _answer(
     def attempt() -> dict[str, Any]:
         if halt.is_set():
             raise APIFailure("stopped")
-        said: Any = None
+        said = headers = None
         began = time.perf_counter()
+        manner = model.manner
         try:
-            said = json.loads(without_keys(endpoint.with_raw_response.create(**request).text))
+            came = endpoint.with_raw_response.create(**request(question, model.served, model.chat, manner))
+            headers = came.headers
+            said = parse(without_keys(came.text))
             reply = read_reply(said)
             row = choice_row(question, reply) if question.choices else open_row(question, reply)
+            check_row(row)
         except Exception as error:
-            failure = to_api_failure(error, f"{model.name} at {model.host}", f"question {question.id}")
+            failure = to_api_failure(
+                error, f"{model.name} at {model.host}", f"question {question.id}", headers
+            )
         else:
-            before = model.answered_as.setdefault("name", reply.served_model)
+            before = model.answered_as.setdefault("name", reply.served_model) if reply.served_model else ""
             if reply.served_model == before:
                 row["seconds"] = time.perf_counter() - began
                 charge(usage_of(said), row=row)
@@ -260,6 +281,13 @@ def _answer(
                 billed=True,
             )
         # raised out here, so that the client's exception is not even this one's context
+        if failure.said and model.adapt(manner, failure.said):
+            charge((0, 0), manner=model.manner.as_entry())
+            return attempt()
+        if failure.aside:
+            row = aside_row(question, failure.aside, usage_of(said), model.answered_as.get("name"))
+            charge(usage_of(said) or (worst[0], 0), row=row)
+            return row
         if failure.billed:
             charge(usage_of(said), question_id=question.id, lost=str(failure))
             if failure.retry and not model.meter.reserve(0, 0):

@@ -115,12 +115,13 @@ class Journal:
             os.fsync(f.fileno())
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """The entries; a line that was cut short is left out."""
+        """The entries; a line that was cut short, or is none, is left out."""
         if not self.path.exists():
             return
         for line in self.path.read_bytes().split(b"\n"):
             try:
                 entry = json.loads(line)
-            except ValueError:  # not whole
+                prompt, output = map(int, entry["charged"])
+            except (ValueError, TypeError, KeyError, OverflowError):  # not whole
                 continue
-            yield entry
+            yield entry | {"charged": [max(0, prompt), max(0, output)]}

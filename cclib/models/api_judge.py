@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from cclib.models.api import APIModel, answer_by_api, open_journal
+from cclib.models.api_answers import NO_OPTION
 from cclib.models.api_failures import APIFailure
-from cclib.models.api_replies import NO_OPTION
 from cclib.questions import ABSTAINED, RIGHT, WRONG, Judge, Question
 
 VERDICTS = (RIGHT, WRONG, ABSTAINED)
@@ -40,8 +40,10 @@ def judge_by(model: APIModel, store: str | Path | None = None) -> Judge:
         asked = Question(key, "the judging of answers", text, VERDICTS)
         for found in answer_by_api(model, [asked], rows, journal):
             rows[key] = found[0]
-        if rows[key]["prediction"] == NO_OPTION:
-            raise APIFailure(f"{model.name} named no verdict on question {question.id}")
+        if rows[key]["prediction"] in (None, NO_OPTION):
+            why = rows[key].get("note")
+            raise APIFailure(f"{model.name} named no verdict on question {question.id} ({why})")
         return VERDICTS[rows[key]["prediction"]]
 
+    judge.__name__ = f"{model.name} at {model.host}"
     return judge
