@@ -124,7 +124,7 @@ class Trace:
             why = self.table.column("note")[first] if "note" in self.table.column_names else "not answered"
             raise ValueError(
                 f"{self.model}: {self.set_aside.sum()} of {len(self)} questions are set aside, the first is "
-                f"{self.question_id[first]!r} ({why}), so they are neither right nor wrong; go on with "
+                f"{str(self.question_id[first])!r} ({why}), so they are neither right nor wrong; go on with "
                 "trace.answered()"
             )
         return self.column("correct").astype(bool)

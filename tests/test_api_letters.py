@@ -20,7 +20,8 @@ B = r"""
 B|b|(B)|**B**|B.|B)|B. Rome|B) Rome|B: Rome|B Rome|B - Rome|B (Rome)|B.Rome|B;|B!|`B`|“B”|'B'|_B_|[B]|<B>
 <b>B</b>
 Answer: B|Answer:B|answer: (b)|The answer is B|The answer is B.|\boxed{B}|The answer is $\boxed{\text{B}}$.
-<answer>B</answer>|{"answer": "B"}|Ｂ|Ｂ．|Ⓑ|⒝|𝐁|答案是B|答案：B。|Réponse : B|Final answer: B|B is correct|It's B.
+<answer>B</answer>|{"answer": "B"}|Ｂ|Ｂ．|Ⓑ|⒝|𝐁|答案是B|答案：B。
+Réponse : B|Final answer: B|B is correct|It's B.
 I think the answer is B|I believe B is correct|Option B|option (B)|**Answer:** B|Answer: **B. Rome**
 The answer is B, not C.|Since it is not A, the answer is B|Answer:\nB|\n\nB|B\n\nbecause it is|Sure!\nB
 A. Paris is in France, not in Italy.\nB. Rome is.\nThe answer is B.

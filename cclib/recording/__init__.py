@@ -212,6 +212,8 @@ def _answer_the_rest(
     finally:  # where an endpoint fails or a budget ends, too
         if rows:
             _append(held.home, model, rows)
+        if is_api(model.name):
+            _note_asked(held.home, model)
 
 
 def _answers(
@@ -255,6 +257,16 @@ def _begin(
     new["recorded"] = datetime.now(timezone.utc).date().isoformat()
     new["versions"]["cclib"] = cclib.__version__
     _write_aside(path, lambda aside: aside.write_text(json.dumps(new, indent=1) + "\n"))
+
+
+def _note_asked(home: Path, model: APIModel) -> None:
+    """Have the provenance say how many likeliest tokens an endpoint gave, which it may tell late."""
+    about, now = read_provenance(home), model.provenance()["option_probs"]
+    if about.get("option_probs") != now:
+        about["option_probs"] = now
+        _write_aside(
+            home / "provenance.json", lambda aside: aside.write_text(json.dumps(about, indent=1) + "\n")
+        )
 
 
 def _say(note: str) -> None:
