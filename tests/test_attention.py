@@ -186,6 +186,19 @@ def test_the_vocabularys_product_is_of_float32_with_all_that_follows_it(name, mo
         assert rounded.dtype == torch.bfloat16 and not torch.equal(rounded.float(), found)
 
 
+def test_a_model_whose_parts_accelerate_places_is_read_the_same_way(tiny, questions):
+    from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+
+    model = cclib.load_model(tiny, device="cpu", dtype="bfloat16")
+    before = rows_of(model, questions[:12])
+    head = model.network.get_output_embeddings()
+    for part in [*model.layers, head, model.network]:
+        add_hook_to_module(part, AlignDevicesHook(execution_device="cpu", io_same_device=True))
+    after = rows_of(model, questions[:12])
+    assert [row["option_probs"] for row in before] == [row["option_probs"] for row in after]
+    assert model.network(torch.tensor([[1, 2]])).logits.dtype == torch.bfloat16  # the head is its own again
+
+
 def ties(rows):
     """Share of rows whose two likeliest options have the same probability."""
     best = np.sort([row["option_probs"] for row in rows])[:, -2:]

@@ -17,9 +17,9 @@ ONE_PROCESS = """
 import json, sys, torch
 torch.set_num_threads(int(sys.argv[1]))
 import cclib
-from cclib import confidence
-confidence.PACK_TOKENS["cpu"] = int(sys.argv[2])
-from cclib.benchmarks import Question
+from cclib.confidence import forward
+forward.PACK_TOKENS["cpu"] = int(sys.argv[2])
+from cclib.questions import Question
 asked = [Question(**q | {"choices": tuple(q["choices"])}) for q in json.load(open(sys.argv[4]))]
 cclib.collect(sys.argv[3], asked, store=sys.argv[5], device="cpu", progress=False)
 """

@@ -7,7 +7,7 @@ import sys
 import time
 from array import array
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -50,17 +50,17 @@ class Stopwatch:
 
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.current_stream(device) if device.type == "cuda" else None
-        self.marks = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if self.stream else []
+        self.marks = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if device.type == "cuda" else []
         self.began = time.perf_counter()
         self.mark(0)
 
     def mark(self, which: int) -> None:
-        if self.stream:
+        if self.marks:
             self.marks[which].record(self.stream)
 
     def seconds(self) -> float:
         """Since it was made; on a GPU, until the second mark, once that is reached."""
-        if not self.stream:
+        if not self.marks:
             return time.perf_counter() - self.began
         self.marks[1].synchronize()
         return self.marks[0].elapsed_time(self.marks[1]) / 1000
@@ -160,7 +160,7 @@ def read_packs(
     encoded: Sequence[Sequence[int]],
     layer: int | Sequence[int] | None,
     budget: int | None = None,
-    skip: Container[int] = (),
+    skip: Collection[int] = (),
     wanted: Sequence[int] = (),
 ) -> Iterator[Reading]:
     """Run the prompts pack by pack; only the last position of each prompt meets the vocabulary.

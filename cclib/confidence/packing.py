@@ -7,8 +7,10 @@ alone, so the result is that of the separate prompts.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+
+MOST_PROMPTS = 512  # of one pack: each has a row of the vocabulary's size when it is read
 
 
 @dataclass(frozen=True)
@@ -40,28 +42,33 @@ def make_packs(encoded: Sequence[Sequence[int]], budget: int) -> list[Pack]:
 
     Prompts are sorted by their tokens, so that those with a common beginning are neighbours.
     """
+    return list(_each_pack(encoded, budget))
+
+
+def _each_pack(encoded: Sequence[Sequence[int]], budget: int) -> Iterator[Pack]:
     order = sorted(range(len(encoded)), key=lambda i: encoded[i])
-    packs, batch, used = [], [], 0
+    batch, used = [], 0
     for i in order:
-        if batch and used + len(encoded[i]) > budget:
-            packs.append(_lay_out(encoded, batch))
+        if batch and (used + len(encoded[i]) > budget or len(batch) == MOST_PROMPTS):
+            yield _lay_out(encoded, batch)
             batch, used = [], 0
         # neighbours share a head, so count what this prompt adds
         shared = _common_prefix(encoded[batch[-1]], encoded[i]) if batch else 0
         batch.append(i)
         used += len(encoded[i]) - shared
     if batch:
-        packs.append(_lay_out(encoded, batch))
-    return packs
+        yield _lay_out(encoded, batch)
 
 
-def packs_to_run(encoded: Sequence[Sequence[int]], skip: Container[int], budget: int) -> list[Pack]:
-    """The packs that hold what is not to be skipped.
+def packs_to_run(encoded: Sequence[Sequence[int]], skip: Collection[int], budget: int) -> Iterable[Pack]:
+    """The packs that hold what is not to be skipped; where that is all, each is laid out when it is due.
 
     Where a run is gone on with, each pack was either run or not: those left are the ones it would have
     run, and compute the same to the bit. Where some are mixed, another set was asked for before, and
     what is left is laid out anew.
     """
+    if not skip:
+        return _each_pack(encoded, budget)
     packs = make_packs(encoded, budget)
     left = [[i for i in pack.index if i not in skip] for pack in packs]
     if all(len(some) in (0, len(pack.index)) for some, pack in zip(left, packs)):
