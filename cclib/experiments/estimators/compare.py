@@ -55,7 +55,7 @@ def _asked_anew(study: Study, stage: int, kind: str) -> Estimate:
     function, test = ASKED[kind][2], study.test[stage]
 
     def ask() -> pd.DataFrame:
-        traces = (test, study.part(stage, "validation"))
+        traces = [t for t in (test, study.part(stage, "validation")) if t is not None]
         questions = [q for t in traces for q in study.questions_of(t)]
         said = np.concatenate([t.column("prediction") for t in traces])
         answers = [f"{LETTERS[a]}. {q.choices[a]}" for q, a in zip(questions, said)]
@@ -67,7 +67,8 @@ def _asked_anew(study: Study, stage: int, kind: str) -> Estimate:
     score, tokens = found["score"].to_numpy(), found["tokens"].to_numpy()
     share = found["answered"].iloc[0]
     note = "" if share == 1 else f"a number came back for {share:.0%} of the questions"
-    return _asked(kind, test, score[:n], tokens[:n], score[n:], note)
+    checked = score[n:] if len(score) > n else None  # a single model has no validation part
+    return _asked(kind, test, score[:n], tokens[:n], checked, note)
 
 
 def _layers(study: Study, stage: int) -> list[Estimate]:
