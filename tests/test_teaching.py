@@ -95,7 +95,7 @@ def test_a_solution_that_is_prose_is_left_out_whole():
     assert "For an afternoon" in prose(out) and "crowd out" not in prose(out)
 
 
-BY_HAND = ("02-1", "02-2", "03-2", "04-1", "05", "A-1", "A-2", "F", "H", "I")
+BY_HAND = ("02-1", "02-2", "03-2", "04-1", "04-2", "05", "A-1", "A-2", "E", "F", "G", "H", "I")
 
 
 @pytest.mark.parametrize("section", BY_HAND)
