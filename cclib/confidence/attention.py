@@ -83,19 +83,25 @@ def packed_attention(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
     layout: Layout | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """(1, t, heads, e) of attention over a pack of t tokens.
 
     Raises:
-        ValueError: the model caps scores, or its layers do not hand the pack's layout on to their attention.
+        ValueError: the model caps scores, attends to sinks or brings a mask of its own, or its layers do not
+            hand the pack's layout on to their attention.
     """
-    if softcap is not None:
-        raise ValueError("models that cap attention scores (Gemma 2) are not supported; use Gemma 3")
+    own = {"a cap on scores": softcap, "sinks": s_aux, "a mask of its own": attention_mask}
+    if found := [what for what, given in own.items() if given is not None]:
+        raise ValueError(f"its attention has {found[0]}")
     if layout is None or layout.tokens != query.shape[2]:
         found = "none" if layout is None else f"one of {layout.tokens} tokens"
-        raise ValueError(f"a pass over packs needs the layout of its {query.shape[2]} tokens, found {found}")
+        raise ValueError(
+            f"its layers must hand on the layout of a pack's {query.shape[2]} tokens to their attention, "
+            f"which found {found}"
+        )
     grouped = query.shape[1] != key.shape[1]
     one_call = call_for(query, value)
     if one_call:

@@ -8,7 +8,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,18 +66,39 @@ class Stopwatch:
         return self.marks[0].elapsed_time(self.marks[1]) / 1000
 
 
-class _Seen:
-    """Hooks of one pass over a pack, whose prompts end at the positions `last`."""
+class Seen:
+    """What the hooks of one pass see of it: hidden states, where its prompts end at the positions `last`."""
 
     last: torch.Tensor  # (m,), or more where the last one is repeated
-    tokens: int  # t of the pack
+    tokens: int  # t of the pass
 
-    def __init__(self) -> None:
+    def __init__(self, model: LanguageModel, layers: Sequence[int]) -> None:
+        self.model, self.layers = model, layers
         self.states: dict[int, torch.Tensor] = {}  # layer: (m, d)
+
+    @contextmanager
+    def watching(self, narrowed: bool = True) -> Iterator[None]:
+        """Inside, passes leave their states here; the top layer's MLP runs on the last positions alone."""
+        layers = self.model.layers
+        handles = [layers[at - 1].register_forward_hook(self.capture(at)) for at in self.layers]
+        top = getattr(layers[-1], "mlp", None)
+        if narrowed and type(top).__name__.endswith("MLP"):  # nobody reads its others; experts may mix them
+            handles += [top.register_forward_pre_hook(self.narrow), top.register_forward_hook(self.widen)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def capture(self, layer: int) -> Any:
         def hook(_module: Any, _inputs: Any, output: Any) -> None:
-            states = output[0] if isinstance(output, tuple) else output  # (1, t, d)
+            states = output[0] if isinstance(output, tuple | list) else output  # (1, t, d)
+            if states.shape != (1, self.tokens, self.model.d_model):
+                raise ValueError(
+                    f"{self.model.name}: layer {layer} of {self.model.config.model_type} hands on numbers of "
+                    f"shape {tuple(states.shape)}, not {(1, self.tokens, self.model.d_model)}, so it has no "
+                    "hidden state for P(IK); such a model cannot be used"
+                )
             self.states[layer] = states[0, self.last.to(states.device)]
 
         return hook
@@ -88,6 +109,13 @@ class _Seen:
     def widen(self, _module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
         whole = output.new_zeros(1, self.tokens, output.shape[-1])
         return whole.index_copy_(1, self.last.to(output.device), output)
+
+    def found(self, logits: torch.Tensor, wanted: torch.Tensor) -> list[torch.Tensor]:
+        """Of m prompts' (m, v) logits and the states: (m, w) and (m,) log-probabilities, (m, d) a layer."""
+        m = len(logits)
+        # a few models have single activations beyond float16
+        states = [self.states[at][:m].clamp(-65504, 65504).to(torch.float16) for at in self.layers]
+        return [*log_probs_of(logits, wanted), *states]
 
 
 @contextmanager
@@ -178,23 +206,23 @@ def read_packs(
     device = first_device(model)
     layers = [layer] if isinstance(layer, int) else list(layer or ())
     tokens = placed(np.asarray(wanted, np.int64), device)
-    seen = _Seen()
+    seen = Seen(model, layers)
 
     def send(pack: Pack) -> tuple[Pack, Stopwatch, list[torch.Tensor]]:
         watch, m = Stopwatch(device), len(pack.index)
         whole, last = to_run(model, pack)
         seen.tokens, seen.last = len(whole.tokens), placed(last, device)
-        with torch.inference_mode():
-            logits = model.network(
+        # as it was before after each pass: what has begun to be read may never be read to its end
+        network = model.network
+        with torch.inference_mode(), packed(network), float32_head(network), seen.watching():
+            logits = network(
                 input_ids=placed([whole.tokens], device),  # (1, t)
                 position_ids=placed([whole.positions], device),
                 logits_to_keep=seen.last,
                 use_cache=False,
                 layout=Layout(whole.groups),
             ).logits[0, :m]  # (m, v)
-            found = log_probs_of(logits, tokens)
-            # a few models have single activations beyond float16
-            found += [seen.states[at][:m].clamp(-65504, 65504).to(torch.float16) for at in layers]
+            found = seen.found(logits, tokens)
             found = [x.to(device).to("cpu", non_blocking=device.type == "cuda") for x in found]
         watch.mark(1)
         return pack, watch, found
@@ -206,22 +234,13 @@ def read_packs(
         hand_back(model, seconds)
         return Reading(pack.index, log_probs, greatest, hidden, pack.lengths, seconds)
 
-    with ExitStack() as during:
-        during.enter_context(packed(model.network))
-        during.enter_context(float32_head(model.network))
-        handles = [model.layers[at - 1].register_forward_hook(seen.capture(at)) for at in layers]
-        top = getattr(model.layers[-1], "mlp", None)
-        if type(top).__name__.endswith("MLP"):  # nothing reads its other positions; experts may mix them
-            handles += [top.register_forward_pre_hook(seen.narrow), top.register_forward_hook(seen.widen)]
-        for handle in handles:
-            during.callback(handle.remove)
-        sent: deque[tuple[Pack, Stopwatch, list[torch.Tensor]]] = deque()
-        for pack in packs_to_run(encoded, skip, budget or pack_tokens(model)):
-            sent.append(send(pack))
-            if len(sent) > (device.type == "cuda"):
-                yield receive(*sent.popleft())
-        for left in sent:
-            yield receive(*left)
+    sent: deque[tuple[Pack, Stopwatch, list[torch.Tensor]]] = deque()
+    for pack in packs_to_run(encoded, skip, budget or pack_tokens(model)):
+        sent.append(send(pack))
+        if len(sent) > (device.type == "cuda"):
+            yield receive(*sent.popleft())
+    for left in sent:
+        yield receive(*left)
 
 
 def encode_questions(model: LanguageModel, questions: Sequence[Question]) -> list[array[int]]:

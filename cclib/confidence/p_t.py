@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from cclib.confidence.forward import check_layer, encode_questions, read_packs
+from cclib.confidence.forward import check_layer, encode_questions
 from cclib.confidence.generation import generate
+from cclib.confidence.reading import read_prompts
 from cclib.models.local import LanguageModel
 from cclib.questions import ABSTAINED, RIGHT, Judge, Question, string_match
 
@@ -97,7 +98,7 @@ def answer_questions(
     places = {c: np.searchsorted(tokens, some) for c, some in letters.items()}
     at = check_layer(layer, model.n_layers) if hidden else None
     skip = {i for i, q in enumerate(questions) if q.id in known}
-    for reading in read_packs(model, encode_questions(model, questions), at, budget, skip, tokens):
+    for reading in read_prompts(model, encode_questions(model, questions), at, budget, skip, tokens):
         found, greatest = np.exp(reading.log_probs.astype(float)), np.exp(reading.greatest)
         share = reading.seconds / sum(reading.prompt_tokens)
         rows = []

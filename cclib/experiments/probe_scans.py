@@ -116,10 +116,11 @@ def scan(study: Study, stage: int) -> pd.DataFrame:
 
 def hidden_states(model: LanguageModel, questions: Sequence[Question]) -> np.ndarray:
     """(n, l, d) float16 states of all l layers at each prompt's last position."""
-    from cclib.confidence.forward import encode_questions, read_packs
+    from cclib.confidence.forward import encode_questions
+    from cclib.confidence.reading import read_prompts
 
     states = np.zeros((len(questions), model.n_layers, model.d_model), np.float16)
-    for reading in read_packs(model, encode_questions(model, questions), range(1, model.n_layers + 1)):
+    for reading in read_prompts(model, encode_questions(model, questions), range(1, model.n_layers + 1)):
         states[reading.index] = reading.hidden
     return states
 

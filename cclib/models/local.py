@@ -15,6 +15,17 @@ from cclib import prompts
 from cclib.names import slug
 
 
+@dataclass(frozen=True)
+class HowRead:
+    """Whether prompts share a pass with others (`cclib.confidence.reading` decides), and why."""
+
+    together: int  # tokens of the longest prompt that shares a pass; longer ones have one of their own
+    why: str
+
+    def __str__(self) -> str:
+        return "packed" if self.together else "one prompt a pass"
+
+
 @dataclass
 class LanguageModel:
     """A loaded causal language model with its tokenizer and what a record must say of it."""
@@ -26,6 +37,7 @@ class LanguageModel:
     dtype: str
     checksum: str  # sha256 of the weights, or the hub's commit
     revision: str | None = None  # as asked for: a hub commit, tag or branch
+    how_read: HowRead | None = None  # not known before the first prompts are read
 
     @property
     def slug(self) -> str:
@@ -83,6 +95,7 @@ class LanguageModel:
             "dtype": self.dtype,
             "head": "float32" if self.dtype in ("bfloat16", "float16") else self.dtype,  # of the vocabulary
             "device": _device_name(self.device),
+            "reading": self.how_read and f"{self.how_read}: {self.how_read.why}",
             "versions": {
                 package: version(package) for package in ("torch", "transformers", "tokenizers", "numpy")
             },

@@ -163,6 +163,10 @@ def _record(
     progress: bool,
 ) -> Path:
     """Answer what is not on record; the folder of the making that now holds it all."""
+    if isinstance(model, LanguageModel):  # what is recorded says how it was read
+        from cclib.confidence.reading import how_read
+
+        how_read(model, (model.encode(q.prompt) for q in questions))
     wanted = wanted_of(model, layer)
     home = find(folder, wanted) or new_home(folder, wanted)
     try:

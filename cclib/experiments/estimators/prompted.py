@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cclib.confidence.forward import read_packs
 from cclib.confidence.generation import continuations
+from cclib.confidence.reading import read_prompts
 from cclib.models.local import LanguageModel
 from cclib.prompts import LETTERS
 from cclib.questions import Question
@@ -105,7 +105,7 @@ def next_token(
     """(n, w) probabilities of the wanted tokens after each prompt, and the (n,) prompts' tokens."""
     encoded = [model.encode(p) for p in prompts]
     probs = np.zeros((len(prompts), len(wanted)))
-    for reading in read_packs(model, encoded, None, wanted=wanted):
+    for reading in read_prompts(model, encoded, None, wanted=wanted):
         probs[reading.index] = np.exp(reading.log_probs.astype(float))
     return np.maximum(probs, 1e-12), np.array([len(e) + 1 for e in encoded])
 
