@@ -267,7 +267,7 @@ def test_reading_leaves_the_network_as_it_was(name, tmp_path, questions):
 def test_packed_attention_raises_where_it_is_given_no_layout(tiny, questions):
     model = cclib.load_model(tiny, device="cpu")
     ids = torch.tensor([model.encode(questions[0].prompt)])
-    with packed(model.network), pytest.raises(ValueError, match="hand on the layout .* found none"):
+    with packed(model.network), pytest.raises(ValueError, match="hand on .* layout .* found none"):
         model.network(ids)
     x = torch.zeros(1, 2, 3, 4)
     with pytest.raises(ValueError, match="found one of 0 tokens"):

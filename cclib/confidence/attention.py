@@ -99,8 +99,8 @@ def packed_attention(
     if layout is None or layout.tokens != query.shape[2]:
         found = "none" if layout is None else f"one of {layout.tokens} tokens"
         raise ValueError(
-            f"its layers must hand on the layout of a pack's {query.shape[2]} tokens to their attention, "
-            f"which found {found}"
+            f"layers must hand on to attention, in a pack, the layout of its {query.shape[2]} tokens, "
+            f"found {found}"
         )
     grouped = query.shape[1] != key.shape[1]
     one_call = call_for(query, value)

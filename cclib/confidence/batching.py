@@ -10,6 +10,7 @@ import torch
 
 from cclib.confidence.attention import placed
 from cclib.confidence.forward import first_device
+from cclib.confidence.reading import how_read
 from cclib.models.local import LanguageModel
 
 SEQUENCES = {"cpu": 128, "cuda": 1024}  # at once, if they fit
@@ -41,10 +42,16 @@ def batches(
     copies: int = 1,
     read: int = 1,
 ) -> Iterator[list[int]]:
-    """Which prompts run at once, from short to long: as many as fit with `copies` of each."""
+    """Which prompts run at once, from short to long: as many as fit with `copies` of each.
+
+    One where the model is read one prompt a pass: a recurrence would go through the padding.
+    """
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    together = how_read(model, prompts).together if order else 0
 
     def fit(i: int) -> int:
+        if not together:
+            return 1
         return max(1, _sequences(model, len(prompts[i]) + new_tokens, read) // copies)
 
     start = 0

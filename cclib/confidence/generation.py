@@ -17,6 +17,7 @@ import torch
 from cclib.confidence.attention import placed
 from cclib.confidence.batching import Batch, batches, end_tokens, padded
 from cclib.confidence.forward import Stopwatch, first_device, float32_head, log_probs_of
+from cclib.confidence.reading import refuse_no_numbers
 from cclib.models.local import LanguageModel
 from cclib.prompts import NEW_TOKENS
 
@@ -44,7 +45,7 @@ class _Steps:
 
     def see_layer(self, _module: Any, _inputs: Any, output: Any) -> None:
         if self.hidden is None:
-            states = (output[0] if isinstance(output, tuple) else output)[:, -1]  # (r, d)
+            states = (output[0] if isinstance(output, tuple | list) else output)[:, -1]  # (r, d)
             self.hidden = states.clamp(-65504, 65504).to(torch.float16)
 
     def see_step(self, _module: Any, _inputs: Any, given: dict[str, Any], output: Any) -> None:
@@ -129,6 +130,7 @@ def generate(
         watch.mark(1)
         log_probs, greatest = (x.cpu().numpy() for x in steps.first)
         hidden = None if steps.hidden is None else steps.hidden.cpu().numpy()
+        refuse_no_numbers(model, log_probs, greatest, hidden)
         rows = [ids[: next((j for j, t in enumerate(ids) if t in stop), len(ids))] for ids in made.tolist()]
         responses = []
         for ids, text in zip(rows, model.tokenizer.batch_decode(rows, skip_special_tokens=True)):
@@ -158,6 +160,7 @@ def score_answers(
             chosen = said.gather(2, batch.tokens[:, -longest:, None].to(said.device))[..., 0]
             spread = -(said.exp() * said.clamp_min(-1e4)).sum(-1)
             chosen, spread = (x.double().cpu().numpy() for x in (chosen, spread))
+        refuse_no_numbers(model, chosen)
         for row, i in enumerate(rows):
             out[i] = tuple(x[row, longest - len(answers[i]) :] for x in (chosen, spread))
     return out

@@ -86,14 +86,18 @@ def _logits(model: LanguageModel, ids: Sequence[int], last: int) -> torch.Tensor
     return network(input_ids=given, use_cache=False, **kept).logits[0, -last:]
 
 
+def refuse_no_numbers(model: LanguageModel, *values: np.ndarray | None) -> None:
+    """Where a probability or a hidden state is NaN, there is no answer."""
+    if any(x is not None and np.isnan(x).any() for x in values):
+        raise ValueError(
+            f"{model.name} in {model.dtype} gives no number (NaN) where a probability or a hidden state is "
+            "read, so nothing is recorded of it: its weights are damaged, or its activations pass what this "
+            "precision holds; try dtype='float32' or 'bfloat16'"
+        )
+
+
 def _numbers(model: LanguageModel, reading: Reading) -> Reading:
-    for values in (reading.greatest, reading.log_probs, reading.hidden):
-        if values is not None and np.isnan(values).any():
-            raise ValueError(
-                f"{model.name} in {model.dtype} gives no number (NaN) where a probability or a hidden state "
-                "is read, so nothing is recorded of it: its weights are damaged, or its activations pass "
-                "what this precision holds; try dtype='float32' or 'bfloat16'"
-            )
+    refuse_no_numbers(model, reading.greatest, reading.log_probs, reading.hidden)
     return reading
 
 

@@ -8,7 +8,7 @@ never been there: tails of a pack do not see each other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from cclib.confidence.forward import (
 )
 from cclib.confidence.p_ik import PIK
 from cclib.confidence.packing import Group, Pack, make_packs
+from cclib.confidence.reading import how_read, refuse_no_numbers
 from cclib.models.local import LanguageModel
 from cclib.questions import Question
 
@@ -64,6 +65,20 @@ class _Leaving:
     def __init__(self, model: LanguageModel, probe: PIK, threshold: float) -> None:
         self.model, self.probe, self.threshold = model, probe, threshold
 
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Inside, passes leave so; afterwards the network is as it was."""
+        network, layers, at = self.model.network, self.model.layers, self.probe.layer
+        handles = [layers[at - 1].register_forward_hook(self.decide)]
+        handles += [m.register_forward_pre_hook(self.narrow, with_kwargs=True) for m in layers[at:]]
+        handles.append(network.get_output_embeddings().register_forward_pre_hook(self.last_only))
+        with ExitStack() as during:
+            for handle in handles:
+                during.callback(handle.remove)
+            during.enter_context(packed(network))
+            during.enter_context(float32_head(network))
+            yield
+
     def decide(self, _module: Any, _inputs: Any, output: Any) -> Any:
         hidden = output[0] if isinstance(output, tuple) else output  # (1, t, d)
         last = placed(self.pack.last, hidden.device)
@@ -82,6 +97,11 @@ class _Leaving:
         return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
     def narrow(self, _module: Any, inputs: Any, options: dict[str, Any]) -> Any:
+        if "position_embeddings" not in options:
+            raise ValueError(
+                f"{self.model.name}: its {self.model.config.model_type} layers are not told where tokens "
+                "stand, so prompts cannot leave between them"
+            )
         cos, sin = options["position_embeddings"]
         places = options["position_ids"]
         return inputs, options | {
@@ -108,40 +128,37 @@ def read_leaving(
         encoded: n prompts as token lists.
         wanted: w tokens whose probabilities are read of those that stay.
         budget: tokens in one pass; the default suits the device.
+
+    Raises:
+        ValueError: this model is not read in packs.
     """
     device = first_device(model)
     tokens = placed(np.asarray(wanted, np.int64), device)
+    how = how_read(model, encoded)
+    if max(map(len, encoded), default=0) > how.together:
+        raise ValueError(f"{model.name}: it is not read in packs, which prompts leave: {how.why}")
     leaving = _Leaving(model, probe, threshold)
-    with ExitStack() as during:
-        during.enter_context(packed(model.network))
-        during.enter_context(float32_head(model.network))
-        handles = [model.layers[probe.layer - 1].register_forward_hook(leaving.decide)]
-        for layer in model.layers[probe.layer :]:
-            handles.append(layer.register_forward_pre_hook(leaving.narrow, with_kwargs=True))
-        head = model.network.get_output_embeddings()
-        handles.append(head.register_forward_pre_hook(leaving.last_only))
-        for handle in handles:
-            during.callback(handle.remove)
-        for pack in make_packs(encoded, budget or pack_tokens(model)):
-            watch = Stopwatch(device)
-            leaving.pack = pack
-            whole, _ = to_run(model, pack)
-            try:
-                with torch.inference_mode():
-                    logits = model.network(
-                        input_ids=placed([whole.tokens], device),  # (1, t)
-                        position_ids=placed([whole.positions], device),
-                        use_cache=False,
-                        layout=Layout(whole.groups),
-                    ).logits[0]  # (s, v)
-                    log_probs = log_probs_of(logits, tokens)[0][: len(leaving.stayed)].cpu().numpy()
-                above = leaving.above
-            except _NobodyStays:
-                log_probs, above = np.empty((0, len(wanted))), 0
-            watch.mark(1)
-            seconds = watch.seconds()
-            hand_back(model, seconds)
-            yield Exit(pack.index, leaving.p_ik, leaving.stayed, log_probs, len(pack.tokens), above, seconds)
+    for pack in make_packs(encoded, budget or pack_tokens(model)):
+        watch = Stopwatch(device)
+        leaving.pack = pack
+        whole, _ = to_run(model, pack)
+        try:
+            with torch.inference_mode(), leaving.attached():
+                logits = model.network(
+                    input_ids=placed([whole.tokens], device),  # (1, t)
+                    position_ids=placed([whole.positions], device),
+                    use_cache=False,
+                    layout=Layout(whole.groups),
+                ).logits[0]  # (s, v)
+                log_probs = log_probs_of(logits, tokens)[0][: len(leaving.stayed)].cpu().numpy()
+            above = leaving.above
+        except _NobodyStays:
+            log_probs, above = np.empty((0, len(wanted))), 0
+        refuse_no_numbers(model, leaving.p_ik, log_probs)
+        watch.mark(1)
+        seconds = watch.seconds()
+        hand_back(model, seconds)
+        yield Exit(pack.index, leaving.p_ik, leaving.stayed, log_probs, len(pack.tokens), above, seconds)
 
 
 def remaining(groups: Sequence[Group], stayed: set[int]) -> tuple[list[Group], list[int]]:
