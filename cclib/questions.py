@@ -178,12 +178,30 @@ def check_limit(limit: object) -> None:
         raise ValueError(f"limit must be at least 1, found {limit}; leave it out for all questions")
 
 
+DENIED = re.compile(r" (not|never|neither|nor|except|n t)( (in|at|from|by|of|the|a|an|really|actually))* $")
+
+
 def string_match(question: Question, response: str) -> str:
-    """Right where an accepted answer stands in the response as whole words, case and accents aside."""
+    """Right where the response commits itself to an accepted answer; case, accents and punctuation aside.
+
+    An accepted answer stands in it as whole words, is not denied ("not Paris"), and no "or" offers others
+    beside it. A response that declines has done so, whatever it guesses then. What is right in other words is
+    not seen, nor that a right name stands in a wrong statement.
+    """
     said = f" {_plain(response.removeprefix('Answer:'))} "
-    if any(f" {_plain(a)} " in said for a in question.accepted if _plain(a)):
-        return RIGHT
-    return ABSTAINED if not said.strip() or DECLINES.search(response) else WRONG
+    named = any(DECLINES.search(a) for a in question.accepted)  # "The Unknown Soldier" declines nothing
+    if not said.strip() or (DECLINES.search(response) and not named):
+        return ABSTAINED
+    for answer in (f" {_plain(a)} " for a in question.accepted if _plain(a)):
+        before, found, after = said.partition(answer)
+        if found and " or " not in f"{before} {after}" and not DENIED.search(_apart(f"{before} ")):
+            return RIGHT
+    return WRONG
+
+
+def _apart(text: str) -> str:
+    """ "isn t" as "is n t", so that one pattern finds what is denied."""
+    return re.sub(r"(\w)n t ", r"\1 n t ", text)
 
 
 def _plain(text: str) -> str:

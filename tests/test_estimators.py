@@ -40,7 +40,7 @@ def test_ranks_give_scikit_learns_auroc_ties_included():
     rng = np.random.default_rng(1)
     labels, score = rng.random((5, 80)) < 0.4, rng.integers(0, 9, (5, 80))
     expected = [roc_auc_score(y, s) for y, s in zip(labels, score)]
-    np.testing.assert_allclose(estimate.auroc_rows(labels, score), expected)
+    np.testing.assert_allclose(cclib.stats.auroc_rows(labels, score), expected)
 
 
 def test_a_one_letter_answers_mean_token_probability_is_its_p_t():

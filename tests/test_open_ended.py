@@ -31,6 +31,30 @@ def test_a_response_is_right_wrong_or_declined(response, verdict):
     assert string_match(QUESTION, response) == verdict
 
 
+@pytest.mark.parametrize(
+    ("response", "verdict"),
+    [
+        ("It is not Paris but Lyon", WRONG),
+        ("It isn't Paris.", WRONG),
+        ("Lyon, never in Paris", WRONG),
+        ("It is not Lyon but Paris", RIGHT),
+        ("Paris, Lyon or Nice", WRONG),
+        ("Either Lyon or Paris", WRONG),
+        ("I do not know, maybe Paris", ABSTAINED),
+        ("Paris, the capital", RIGHT),
+    ],
+)
+def test_a_name_that_is_denied_offered_among_others_or_guessed_is_no_answer(response, verdict):
+    question = cclib.Question("o/4", "s", "Where is the Louvre?", accepted=("Paris",))
+    assert string_match(question, response) == verdict
+
+
+def test_an_accepted_answer_may_hold_such_words_itself():
+    question = cclib.Question("o/5", "s", "?", accepted=("To be or not to be", "Unknown Pleasures"))
+    assert string_match(question, "Answer: To be or not to be") == RIGHT
+    assert string_match(question, "unknown pleasures") == RIGHT
+
+
 def test_accents_do_not_matter_but_word_ends_do():
     question = cclib.Question("o/2", "s", "?", accepted=("São Tomé",))
     assert string_match(question, "sao tome") == RIGHT

@@ -255,6 +255,25 @@ def test_auroc_intervals_by_ranks_are_scikit_learns():
     assert 0.01 < errors[0] < stats.brier([1, 0, 1, 1], [0.9, 0.2, 0.7, 0.6]) < errors[1] < 0.16
 
 
+def test_two_aurocs_are_compared_by_delongs_test():
+    rng = np.random.default_rng(6)
+    label = rng.random(400) < 0.5
+    a = label + rng.normal(0, 1, 400)
+    b, c = a + rng.normal(0, 0.1, 400), rng.normal(0, 1, 400)
+    difference, (low, high), p = stats.auroc_difference(label, a, c)
+    assert difference == pytest.approx(stats.auroc(label, a) - stats.auroc(label, c))
+    drawn = stats.bootstrap(
+        lambda y, s, t: stats.auroc_rows(y, s) - stats.auroc_rows(y, t), label, a, c, vectorised=True
+    )
+    assert (low, high) == pytest.approx(drawn, abs=0.012) and p < 1e-6
+    assert stats.auroc_difference(label, a, b)[2] > 0.05
+    assert stats.auroc_difference(label, a, 2 * a) == (0, stats.NO_INTERVAL, 1.0)
+    alike = [stats.auroc_difference(label, *rng.normal(0, 1, (2, 400)))[2] < 0.05 for _ in range(200)]
+    assert np.mean(alike) < 0.1
+    by_counts = stats.auroc_interval_from_counts(stats.auroc(label, a), label.sum(), (~label).sum())
+    assert by_counts == pytest.approx(stats.auroc_interval(label, a), abs=0.012)
+
+
 def test_auroc_counts_pairs():
     # of the 2 x 3 pairs, 4 are in order and 1 is tied
     label, score = [1, 1, 0, 0, 0], [0.9, 0.4, 0.5, 0.4, 0.1]

@@ -186,10 +186,10 @@ def test_headlines_hold_every_table_or_say_what_is_missing(study):
     table = headlines(study, 0.6, 0.5)
     without_probe = {14} if len(study.models) == 1 else set()
     assert {n for n, _ in table.index} == set(range(1, 16)) - {7, 12} - without_probe
-    gaps = table[table["here, %"].isna()]
-    assert (gaps["if missing"] != "").all() and (table["paper, %"].notna()).all()
+    gaps = table[table["here"].isna()]
+    assert (gaps["if missing"] != "").all() and (table["paper"].notna()).all()
     row = table.loc[(8, "answered before the last stage, two stages")]
-    assert row["paper, %"] == pytest.approx(100 * 594 / 1430)
+    assert row["paper"] == pytest.approx(100 * 594 / 1430)
 
 
 def test_published_percentages_and_dollars_are_shown_as_printed():

@@ -1,4 +1,4 @@
-"""What a chapter says of its own tables: their numbers in sentences, without a verdict (see `sentences`).
+"""What a chapter says of its own tables: their numbers in sentences; verdicts are `verdicts`'.
 
 Functions take what the page shows and return Markdown, "" where there is nothing to say. Shares are of one.
 """
@@ -12,6 +12,8 @@ import pandas as pd
 
 from cclib import cost, prompts, stats
 from cclib.cascades import Cascade
+from cclib.display import verdicts
+from cclib.display.verdicts import Verdict
 from cclib.names import verbatim
 from cclib.study import Study, chains_of
 from cclib.traces import Trace
@@ -228,38 +230,67 @@ def worth_of_pik(worth: pd.DataFrame) -> str:
     """Section 4.1, from `ablation.worth_of_pik`."""
     if not len(worth):
         return ""
-    ends = worth["difference at equal share, interval"]
-    better, worse = (ends.str[0] > 0).sum(), (ends.str[1] < 0).sum()
+    fair = verdicts.shown(worth["difference at equal share, interval"])
     return (
-        f"{IN_SHORT}At an equal share, P(IK) is clearly better in {better} of {len(worth)} chains, "
-        f"clearly worse in {worse}, and in the others the interval holds zero: there the gain over P(T) "
-        "alone is what a higher threshold would have given too."
+        f"{IN_SHORT}At an equal share, accuracy with P(IK) against P(T) alone: {fair}. Where neither is "
+        "shown, the gain over P(T) alone may be what a higher threshold would have given too."
     )
 
 
-def significance(chains: Mapping[str, Cascade], lowest: float) -> str:
-    """Appendix E.
-
-    Args:
-        lowest: the lowest end of all intervals of a chain's accuracy less its last model's, in points.
-    """
-    apart = [n for n, r in chains.items() if stats.mcnemar(r.correct, r.stages[-1].correct).p < 0.05]
-    which = f" ({', '.join(apart)})" if apart else ""
+def paired_and_marginal(differences: pd.DataFrame, accuracy: tuple[float, float]) -> str:
+    """Section 3.2: the paper's paired differences (`audit.paired_differences`) beside its accuracy's."""
+    alike = differences[differences["p, printed"] > 0.05]["difference (points)"]
     return (
-        f"{IN_SHORT}{len(apart)} of {len(chains)} chains differ from their last model at the 5 % "
-        f"level{which}; losses of up to {max(0, -lowest):.1f} points are within the intervals."
+        f"The 70B's accuracy alone has an interval of {100 * (accuracy[1] - accuracy[0]):.1f} points. Yet of "
+        f"Table 9's {len(differences)} paired differences only {' and '.join(f'{d:+.2f}' for d in alike)} "
+        "points are not significant at 5 % ({ref}`appendix-audit`)."
     )
+
+
+def significance(judged: Mapping[str, Verdict]) -> str:
+    """Appendix E, from the verdict on each chain."""
+    kinds = pd.Series([v.kind for v in judged.values()]).value_counts()
+    said = [f"{count} of {len(judged)} chains: {kind}" for kind, count in kinds.items()]
+    hidden = max([max(0.0, -v.low) for v in judged.values()], default=0)
+    return _joined(
+        [*said, f"losses of up to {hidden:.1f} points are within the intervals"] if said else [],
+        f"{IN_SHORT}Against their last models, ",
+    )
+
+
+def papers_claim(claim: Verdict, printed: Sequence[float]) -> str:
+    """Appendix E: the verdict on the paper's 8B → 70B, and Table 9's p-values corrected for their number."""
+    p = np.asarray(printed)
+    return (
+        f"The paper's 8B → 70B {claim}. {len(p)} tests are reported without a correction for their number: "
+        f"{(p < 0.05).sum()} are below 0.05, {(stats.holm(p) < 0.05).sum()} after Holm's."
+    )
+
+
+def layers(tables: Mapping[str, pd.DataFrame]) -> str:
+    """Appendix H, from `probe_scans.by_layer`: the highest layer, and how many are level with it."""
+    lines = [
+        f"- **{name}**: layer {verdicts.leader(table, 'AUROC', 'AUROC interval')}."
+        for name, table in tables.items()
+    ]
+    if not lines:
+        return ""
+    lines += ["", "The highest of many layers is so in part by luck. Where most intervals meet its own, the "]
+    lines[-1] += "scan does not say which layer is best, and choosing one by it would choose noise."
+    return "\n".join(lines)
 
 
 def enough_questions(sizes: Mapping[str, pd.DataFrame]) -> str:
-    """Appendix H, from `probe_scans.by_size`: how many training questions come near the AUROC of all."""
+    """Appendix H, from `probe_scans.by_size`: from how many training questions on the intervals meet."""
     near = []
     for name, table in sizes.items():
-        enough = table.index[table["AUROC"] >= table["AUROC"].iloc[-1] - 0.01][0]
+        enough = table.index[table["high"] >= table["low"].iloc[-1]][0]
         near.append(
-            f"{name}: {enough:,} questions come within 0.01 of the AUROC that all {table.index[-1]:,} give"
+            f"{name}: from {enough:,} questions on, the interval of the AUROC meets that of all "
+            f"{table.index[-1]:,}"
         )
-    return _joined(near, "")
+    about = "that more questions would help is not shown there, nor that they would not"
+    return _joined([*near, about] if near else [], "")
 
 
 def probes(table: pd.DataFrame) -> str:

@@ -7,31 +7,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
-from cclib import cost, stats
+from cclib import cost
 from cclib.cascades import Cascade
-from cclib.experiments.results import points_above
+from cclib.display.verdicts import MARGIN, against_mixing, of_chain
+from cclib.display.verdicts import points as in_points
+from cclib.experiments.results import above_mixing
 from cclib.experiments.sensitivity import WAYS
 from cclib.names import verbatim
 from cclib.study import Study, chains_of
+from cclib.traces import Trace
 
 
-def verdicts(results: Mapping[str, Cascade]) -> str:
-    """One line a chain: accuracy against its last model, and compute by both accountings (Markdown)."""
-    lines = []
+def verdicts(results: Mapping[str, Cascade], margin: float = MARGIN) -> str:
+    """One line a chain (Markdown): the verdict against its last model and random mixing, and its compute."""
+    lines, alone = [], _models(results)
     for name, result in chains_of(results).items():
-        moved, (low, high) = points_above(result.correct, result.stages[-1].correct)
-        kept = (
-            "loses accuracy"
-            if high < 0
-            else "gains accuracy"
-            if low > 0
-            else "keeps its last model's accuracy"
-        )
-        lines.append(
-            f"- **{name}** {kept}: {result.accuracy:.1%}, {moved:+.2f} "
-            f"points (95 % interval {low:+.2f} to {high:+.2f}). {_saving(result)}"
-        )
+        above = against_mixing(above_mixing(result, alone))
+        lines.append(f"- **{name}** {of_chain(result, margin)}. {_saving(result)} {above}".rstrip())
     return "\n".join(lines) or "- One model makes no chain: name two or more in `models`."
 
 
@@ -59,38 +53,67 @@ def card_times(card: Mapping[str, Any], shown: pd.DataFrame) -> str:
     return verbatim(text)
 
 
-def at_a_glance(study: Study, results: Mapping[str, Cascade]) -> str:
+def at_a_glance(study: Study, results: Mapping[str, Cascade], margin: float = MARGIN) -> str:
     """The chains in one small table, for a front page, and a warning about models near chance (Markdown)."""
     lines = [
-        "| chain | accuracy | against its last model, points (95 %) "
-        "| compute saved, paper's count | every pass |",
-        "| --- | --: | --: | --: | --: |",
+        "| chain | accuracy | against its last model, points (95 %) | verdict "
+        "| compute saved, paper's count | every pass | above random mixing, points (95 %) |",
+        "| --- | --: | --: | --- | --: | --: | --: |",
     ]
     for name, result in chains_of(results).items():
-        moved, (low, high) = points_above(result.correct, result.stages[-1].correct)
+        verdict = of_chain(result, margin)
         saved = (cost.reduced(result, accounting) for accounting in cost.ACCOUNTINGS)
+        mixing = above_mixing(result, _models(results))
+        low, high = mixing.interval if mixing else (np.nan, np.nan)
         cells = [
             name,
             f"{result.accuracy:.1%}",
-            f"{moved:+.2f} ({low:+.2f} to {high:+.2f})",
+            f"{verdict.difference:+.2f} ({verdict.low:+.2f} to {verdict.high:+.2f})",
+            verdict.kind,
             *("not known" if np.isnan(share) else f"{share:.1%}" for share in saved),
+            "–" if np.isnan(low) else f"{mixing.points:+.2f} ({low:+.2f} to {high:+.2f})",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *near_chance(study)])
+    about = (
+        f"Equivalent: within {in_points(100 * margin)}, by two one-sided tests. Random mixing asks one of "
+        "two models by chance, as often as costs the same with every pass counted; the best pair is taken."
+    )
+    return "\n".join([*lines, "", about, "", *near_chance(study)])
+
+
+def _models(results: Mapping[str, Cascade]) -> dict[str, Trace]:
+    """The single models among the results, by their names."""
+    return {name: r.stages[0] for name, r in results.items() if len(r.stages) == 1}
 
 
 def near_chance(study: Study) -> list[str]:
-    """A line for every model whose accuracy may be that of guessing among options (Markdown)."""
+    """A line for every model that is not shown to beat the best constant answer (Markdown).
+
+    Guessing among the options is the wrong opponent where one letter is right more often: always naming that
+    letter needs no model. The test is the binomial's, one-sided, at 5 %.
+    """
     if study.test[0].column("response") is not None:
         return []  # open questions: there is nothing to guess among
-    probs = study.test[0].option_probs
-    guess = 0.25 if probs is None else float((1 / np.isfinite(probs).sum(axis=1)).mean())
-    return [
-        f"- **{name} is near chance**: {trace.correct.mean():.1%} where guessing gives {guess:.0%}. "
-        "A stage that knows little has little to keep."
-        for name, trace in zip(study.models, study.test)
-        if stats.accuracy_interval(trace.correct)[0] < guess + 0.05
-    ]
+    found = []
+    for name, trace in zip(study.models, study.test):
+        share, constant = best_constant(trace)
+        p = binomtest(int(trace.correct.sum()), len(trace), share, "greater").pvalue
+        if p >= 0.05:
+            found.append(
+                f"- **{name} is near chance**: {trace.correct.mean():.1%} right, where {constant} is right "
+                f"in {share:.1%} (p = {p:.2g}). A stage that knows little has little to keep."
+            )
+    return found
+
+
+def best_constant(trace: Trace) -> tuple[float, str]:
+    """Share of the questions that the best answer without a look at them gets right, and what it is."""
+    answer = trace.column("answer")
+    if answer is not None and len(answer):
+        letter = int(np.bincount(answer).argmax())
+        return float((answer == letter).mean()), f"always answering {'ABCDEFGHIJ'[letter]}"
+    probs = trace.option_probs
+    return (0.25 if probs is None else float((1 / np.isfinite(probs).sum(axis=1)).mean())), "guessing"
 
 
 def _saving(result: Cascade) -> str:
@@ -123,7 +146,8 @@ def savings_in_words(bought: pd.DataFrame) -> str:
     chains = bought.dropna(subset=["PD (points)"]) if "PD (points)" in bought else bought.iloc[:0]
     return "\n".join(
         f"- **{name}** saves {row['reduced tokens of the last stage']:.1%} of the last stage's tokens and "
-        f"moves accuracy by {row['PD (points)']:+.2f} points."
+        f"moves accuracy by {row['PD (points)']:+.2f} points "
+        f"({row['PD (points) interval'][0]:+.2f} to {row['PD (points) interval'][1]:+.2f})."
         for name, row in chains.iterrows()
     )
 
@@ -137,29 +161,31 @@ LITTLE = 0.6  # an AUROC below which a score is of little use
 def confidence(table: pd.DataFrame) -> str:
     """Markdown: what the ranking of `estimators.ranking` says, and what to use.
 
-    An estimator is better or worse than P(T) where the 95 % interval of the difference leaves out zero; with
-    many estimators, one in twenty would by luck.
+    An estimator is better or worse than P(T) where DeLong's test of the two AUROCs says so after Holm's
+    correction for the number of estimators compared.
     """
     found = table.dropna(subset=["AUROC"])
     if "P(T)" not in found.index:
         return f"**{found.index[0]}** ranks first with an AUROC of {found['AUROC'].iloc[0]:.3f}."
-    low, high = (found["AUROC above P(T), interval"].str[i] for i in (0, 1))
-    better, worse = found[low > 0], found[high < 0]
+    own = found.loc["P(T)", "AUROC"]
+    apart = found["p against P(T), Holm"] < 0.05
+    better, worse = found[apart & (found["AUROC"] > own)], found[apart & (found["AUROC"] < own)]
     chance = found[(found["AUROC interval"].str[0] <= 0.5) & (found["AUROC interval"].str[1] >= 0.5)]
     below = found[found["AUROC interval"].str[1] < 0.5]
     same = found.drop([*better.index, *worse.index, "P(T)"])
-    own = found.loc["P(T)", "AUROC"]
+    corrected = f"corrected (Holm) for {len(found) - 1} comparisons"
     lines = []
     if len(better):
         best = better.iloc[0]
         lines.append(
-            f"**Use {better.index[0]}**: its AUROC of {best['AUROC']:.3f} is above P(T)'s {own:.3f} beyond "
-            f"what chance explains, and it costs {best['extra cost']:.1%} of a pass more."
+            f"**Use {better.index[0]}**: its AUROC of {best['AUROC']:.3f} is above P(T)'s {own:.3f}, "
+            f"{corrected}, and it costs {best['extra cost']:.1%} of a pass more. It was picked as the "
+            "highest on these very questions, so expect a little less on others."
         )
     else:
         lines.append(
-            f"**Use P(T)**: with an AUROC of {own:.3f} and no cost of its own, no estimator here is better "
-            "beyond what chance explains."
+            f"**Use P(T)**: with an AUROC of {own:.3f} and no cost of its own, no estimator here is shown to "
+            f"be better, {corrected}."
         )
     if found["AUROC"].iloc[0] < LITTLE:
         lines.append(
@@ -207,13 +233,14 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
     best, first = found.index[0], found.iloc[0]
     if first["AIQ above random, interval"][0] <= 0:
         lines.append(
-            "**Use one model, or mix the two at random**: with every pass charged, nothing here lies above "
-            f"the line between them (AIQ {mixing:.1%}) beyond what chance explains."
+            "**Use one model, or mix the two at random**: with every pass charged, nothing here is shown to "
+            f"lie above the line between them (AIQ {mixing:.1%})."
         )
     else:
         lines.append(
             f"**Use {best}** where every pass is paid for: AIQ {first['AIQ, every pass']:.1%}, against "
-            f"{mixing:.1%} for mixing at random; it decides {first['decides']}."
+            f"{mixing:.1%} for mixing at random; it decides {first['decides']}. It is the first of "
+            f"{len(found)} on these questions, so expect a little less on others."
         )
         level = found[found["AIQ above the first, interval"].str[1] >= 0]
         if len(level) > 1:
@@ -233,8 +260,10 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
     if "P(T)" in found.index:
         low, high = (found["AIQ above P(T), interval"].str[i] for i in (0, 1))
         lines.append(
-            f"Of {len(found) - 1} other methods {int((low > 0).sum())} are above the cascade on P(T) beyond "
-            f"what chance explains, {int((high < 0).sum())} below; for the rest it cannot be said."
+            f"Of {len(found) - 1} other methods {int((low > 0).sum())} have an interval above the cascade on "
+            f"P(T), {int((high < 0).sum())} one below; for the rest it cannot be said. The intervals are not "
+            f"corrected for their number: of {len(found) - 1} methods as good as P(T), "
+            f"{0.05 * (len(found) - 1):.1f} would be counted here by luck."
         )
     for kind in found["decides"].unique():
         top = found[found["decides"] == kind]

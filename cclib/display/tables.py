@@ -37,7 +37,9 @@ FORMATS = {
     "p": "{:.4g}",
     "chi-squared": "{:.2f}",
     "USD": "{:,.4g}",
-    "difference": "{:+.2f}",
+    "difference": POINTS,
+    "above": POINTS,
+    "gain": POINTS,
 }
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from cclib import stats
 from cclib.cascades import Cascade
+from cclib.experiments.results import Mixing
 
 MARGIN = 0.01  # of accuracy, a share of one: one point, unless a caller states another
 
@@ -66,6 +69,40 @@ def of_chain(result: Cascade, margin: float = MARGIN) -> Verdict:
     """The verdict on a cascade against its last model on the same questions."""
     test = stats.mcnemar(result.correct, result.stages[-1].correct)
     return judge(test.b, test.c, len(result.stage), margin, kept=bool(result.stage_counts[:-1].sum()))
+
+
+def against_mixing(mixing: Mixing | None) -> str:
+    """A sentence on a cascade against random mixing; "" where the compute is not known."""
+    if mixing is None:
+        return ""
+    if mixing.dearer:
+        return "With every pass counted it costs no less than its last model alone, which is the better buy."
+    (low, high), (a, b) = mixing.interval, mixing.models
+    numbers = f"{mixing.points:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
+    said = "is above" if low > 0 else "is *below*" if high < 0 else "is not shown to beat"
+    return f"At the same compute, every pass counted, it {said} random mixing of {a} and {b}: {numbers}."
+
+
+def leader(table: pd.DataFrame, value: str, interval: str) -> str:
+    """Which row of a table is highest, and how many others its interval does not rule out (a sentence's end).
+
+    The highest of many is so in part by luck: rows whose intervals meet its own are not told apart from it.
+    """
+    low, high = table[interval].str[0], table[interval].str[1]
+    top = table[value].idxmax()
+    near = int((high >= low[top]).sum()) - 1
+    others = (
+        f"of the {len(table) - 1} others {near} have intervals that meet its own" if len(table) > 1 else ""
+    )
+    return f"{top} is highest ({table.loc[top, value]:.3f})" + (f"; {others}" if others else "")
+
+
+def shown(intervals: pd.Series) -> str:
+    """How many of several differences are shown to be above and below zero (part of a sentence)."""
+    low, high = intervals.str[0], intervals.str[1]
+    above, below, n = int((low > 0).sum()), int((high < 0).sum()), len(intervals)
+    many = f", by intervals not corrected for being {n}" if n > 1 else ""
+    return f"{above} of {n} shown to be above, {below} below, {n - above - below} neither{many}"
 
 
 def points(margin: float) -> str:

@@ -46,7 +46,8 @@ def reseeded(study: Study, n: int = SEEDS) -> list[Study]:
 def by_layer(study: Study) -> dict[str, pd.DataFrame]:
     """Accuracy, F1 and AUROC of a probe at every layer, for each model that has a probe (Appendix H).
 
-    Of at most 1,000 questions a part. An exported study has the tables as `layers.csv`.
+    Of at most 1,000 questions a part. An exported study has the tables as `layers.csv`, without intervals:
+    these follow from the AUROC and the questions of either kind.
     """
     tables = {}
     for stage, name in enumerate(study.models):
@@ -56,6 +57,11 @@ def by_layer(study: Study) -> dict[str, pd.DataFrame]:
             tables[name], _ = replay.read_figures(study.folder(stage) / replay.LAYERS)
         elif study.runs(stage) and study.train[stage] is not None:
             tables[name] = scan(study, stage)[["accuracy", "F1", "AUROC"]]
+    for name, table in tables.items():
+        if table is not None:
+            right = np.array(spread(study.test[study.models.index(name)].correct, LAYER_QUESTIONS))
+            ends = [stats.auroc_interval_from_counts(a, right.sum(), (~right).sum()) for a in table["AUROC"]]
+            tables[name] = table.assign(**{"AUROC interval": ends})
     return {name: table for name, table in tables.items() if table is not None}
 
 
@@ -77,7 +83,7 @@ def by_size(study: Study) -> dict[str, pd.DataFrame]:
             for n in [*(size for size in SIZES if size < len(pool)), len(pool)]:
                 probe = PIK.fit(whole.select(spread(pool, n)), validation, study.seed)
                 score = probe.probability(test.hidden)
-                low, high = stats.bootstrap(stats.auroc, test.correct, score, n=400)
+                low, high = stats.auroc_interval(test.correct, score)
                 rows[n] = {"AUROC": stats.auroc(test.correct, score), "low": low, "high": high}
             tables[name] = pd.DataFrame.from_dict(rows, orient="index").rename_axis("training questions")
     return {name: table for name, table in tables.items() if table is not None}

@@ -6,6 +6,10 @@ intervals are 95 %.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import permutations
+
 import numpy as np
 import pandas as pd
 
@@ -14,7 +18,7 @@ from cclib.cascades import Cascade, cascade
 from cclib.cost import parameters_from_shape, saving_interval
 from cclib.live import Step, Walk
 from cclib.study import Study
-from cclib.traces import read_trace
+from cclib.traces import Trace, read_trace
 
 
 def run_card(study: Study) -> pd.DataFrame:
@@ -51,11 +55,12 @@ def _grouped(number: int | None) -> str | None:
     return None if number is None else f"{number:,}"
 
 
-def accuracy(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
+def accuracy(study: Study, pt: float, pik: float | None, margin: float = 0.01) -> pd.DataFrame:
     """Tables 1 and 3: accuracy, performance drop, reduced compute by both accountings, and time.
 
-    All differences are to the chain's own last model. "time" is the change of the summed seconds of
-    all passes made, as recorded, against the last model on every question.
+    All differences are to the chain's own last model, but for `above_mixing`. "p, equivalence" is small where
+    the two differ by less than the margin. "time" is the change of the summed seconds of all passes made, as
+    recorded, against the last model on every question.
     """
     rows = {}
     for name, result in study.run_chains(pt, pik).items():
@@ -64,8 +69,11 @@ def accuracy(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
             "accuracy interval": stats.accuracy_interval(result.correct),
         }
         if len(result.stages) > 1:
-            row |= against_last_model(result) | {
+            mixing = above_mixing(result, dict(zip(study.models, study.test)))
+            row |= against_last_model(result, margin) | {
                 "reduced compute, every pass, interval": saving_interval(result, "every-pass"),
+                "above random mixing (points)": mixing.points if mixing else np.nan,
+                "above random mixing, interval": mixing.interval if mixing else stats.NO_INTERVAL,
                 "time": -cost.seconds(result, "every-pass").reduced,
             }
         rows[name] = row
@@ -73,16 +81,21 @@ def accuracy(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
 
 
 def macro(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
-    """Table 2: macro precision, recall and F1 over the options."""
-    rows = {}
+    """Table 2: macro precision, recall and F1 over the options, with intervals."""
+    rows, names = {}, ("precision", "recall", "F1")
     for name, result in study.run_chains(pt, pik).items():
-        answer = result.stages[0].column("answer")
-        if result.prediction is None or answer is None:
-            scores = (np.nan, np.nan, np.nan)
-        else:
-            scores = stats.macro(answer, result.prediction)
-        rows[name] = dict(zip(("precision", "recall", "F1"), scores))
+        scores, ends = macro_of(result)
+        pairs = zip(names, scores, ends)
+        rows[name] = {k: v for n, score, end in pairs for k, v in ((n, score), (f"{n} interval", end))}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model or chain")
+
+
+def macro_of(result: Cascade) -> tuple[stats.Macro, stats.Macro]:
+    """Macro scores and their intervals; NaN where predictions are not on record."""
+    answer, said = result.stages[0].column("answer"), result.prediction
+    if said is None or answer is None:
+        answer = said = []
+    return stats.macro(answer, said), stats.macro_intervals(answer, said)
 
 
 def stage_counts(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
@@ -97,8 +110,12 @@ def stage_counts(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     return table.reindex(columns=[m for m in study.models if m in table]).rename_axis("chain")
 
 
-def significance(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
-    """Table 9: each chain against its last model on the same questions, by McNemar's test."""
+def significance(study: Study, pt: float, pik: float | None, margin: float = 0.01) -> pd.DataFrame:
+    """Table 9: each chain against its last model on the same questions, by McNemar's test.
+
+    "p, Holm" is corrected for the number of chains; "p, equivalence" is small where the two differ by less
+    than the margin.
+    """
     rows, names = {}, {t.model: m for t, m in zip(study.test, study.models)}
     for name, result in study.run_chains(pt, pik).items():
         if len(result.stages) > 1:
@@ -109,8 +126,12 @@ def significance(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
                 "chi-squared": test.chi2,
                 "p": test.p,
                 "test": test.test,
+                "p, equivalence": stats.equivalence(test.b, test.c, len(study), margin),
             }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("comparison")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("comparison")
+    if rows:
+        table.insert(4, "p, Holm", stats.holm(table["p"]))
+    return table
 
 
 def confidence(study: Study) -> pd.DataFrame:
@@ -121,9 +142,11 @@ def confidence(study: Study) -> pd.DataFrame:
             if score is not None:
                 rows[f"{name}: {kind}"] = {
                     "AUROC": stats.auroc(trace.correct, score),
-                    "AUROC interval": stats.bootstrap(stats.auroc, trace.correct, score, n=400),
+                    "AUROC interval": stats.auroc_interval(trace.correct, score),
                     "Brier": stats.brier(trace.correct, score),
+                    "Brier interval": stats.brier_interval(trace.correct, score),
                     "ECE": stats.ece(trace.correct, score),
+                    "ECE interval": stats.ece_interval(trace.correct, score),
                 }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("confidence")
 
@@ -206,14 +229,58 @@ def points_above(right: np.ndarray, other: np.ndarray) -> tuple[float, tuple[flo
     return stats.performance_drop(float(other.mean()), float(right.mean())).absolute, (100 * low, 100 * high)
 
 
-def against_last_model(result: Cascade) -> dict[str, object]:
-    """A cascade against its last model, with intervals and by both accountings."""
+@dataclass(frozen=True)
+class Mixing:
+    """A cascade against random mixing of two models that costs as much; points of accuracy."""
+
+    models: tuple[str, str]  # that are mixed, the smaller first
+    points: float
+    interval: tuple[float, float]
+    dearer: bool  # the cascade costs as much as its last model alone, or more
+
+
+def above_mixing(result: Cascade, models: Mapping[str, Trace]) -> Mixing | None:
+    """A cascade against the best random mixing of any two models at its compute, every pass counted.
+
+    A mixture asks the larger model for a random share of the questions and the smaller for the rest, so many
+    that it costs what the cascade spent on these questions: no confidence, one pass a question. Of all pairs
+    that one is taken which is most accurate here. The interval is a paired bootstrap's, the spending taken as
+    given; where the mixture is one model alone it is the score interval. None where compute is not known.
+    """
+    flops = {m: cost.stage_compute(n, 1) for m, n in zip(models, cost.stage_sizes(list(models.values())))}
+    spent = cost.compute(result, "every-pass").total / len(result.stage)
+    right = {name: np.asarray(trace.correct, float) for name, trace in models.items()}
+    mixed = {}  # (n,) the chance that each mixture is right, by its pair and the share of the larger
+    for a, b in permutations(models, 2):
+        if flops[a] <= spent and flops[a] < flops[b]:
+            share = min((spent - flops[a]) / (flops[b] - flops[a]), 1)
+            mixed[a, b, share] = (1 - share) * right[a] + share * right[b]
+    if not mixed:
+        return None
+    a, b, share = max(mixed, key=lambda pair: mixed[pair].mean())
+    gain = np.asarray(result.correct, float) - mixed[a, b, share]
+    if share == 1:
+        interval = points_above(result.correct, models[b].correct)[1]
+    else:
+        low, high = stats.bootstrap(lambda drawn: drawn.mean(axis=1), gain, vectorised=True)
+        interval = (100 * low, 100 * high)
+    alone = cost.stage_compute(cost.stage_sizes(result.stages)[-1], 1)
+    return Mixing((a, b), float(100 * gain.mean()), interval, bool(spent >= alone))
+
+
+def against_last_model(result: Cascade, margin: float = 0.01) -> dict[str, object]:
+    """A cascade against its last model, with intervals and by both accountings.
+
+    "p, equivalence" is of two one-sided tests that the two differ by the margin (a share of one) or more.
+    """
     last = result.stages[-1].correct
     points, interval = points_above(result.correct, last)
+    test = stats.mcnemar(result.correct, last)
     return {
         "accuracy": result.accuracy,
         "PD (points)": points,
         "PD (points) interval": interval,
+        "p, equivalence": stats.equivalence(test.b, test.c, len(last), margin),
         "PD (relative)": stats.performance_drop(float(last.mean()), result.accuracy).relative,
         "reduced compute, paper": cost.reduced(result),
         "reduced compute, paper, interval": saving_interval(result, "paper"),

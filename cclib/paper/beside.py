@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from cclib import cost, paper, stats
 from cclib.cascades import Cascade, cascade
 from cclib.cost import saving_interval
 from cclib.experiments.ablation import without_pik
-from cclib.experiments.results import against_last_model, fates, to_frame
+from cclib.experiments.results import against_last_model, fates, macro_of, to_frame
 from cclib.paper.audit.costs import every_pass
 from cclib.study import Study
 
@@ -68,12 +69,22 @@ def beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFr
             "accuracy, here": ours,
             "accuracy interval": (low, high),
             "difference (points)": 100 * (ours - printed),
-            "difference interval": (100 * (low - printed), 100 * (high - printed)),
+            "difference interval": _apart(result, printed, number),
             f"{drop}, paper": row["pd_percent"],
             f"{drop}, here": moved,
             f"{drop} interval": moved_interval,
         }
     return to_frame(rows, ["paper"])
+
+
+def _apart(result: Cascade | None, printed: float, number: int) -> tuple[float, float]:
+    """Interval of our accuracy less the paper's, in points: both are of so many questions and no more."""
+    if result is None:
+        return stats.NO_INTERVAL
+    n = paper.TEST_QUESTIONS["gpqa" if number == 6 else "mmlu"]
+    counts = int(result.correct.sum()), len(result.correct), round(printed * n), n
+    low, high = confint_proportions_2indep(*counts, method="newcomb")
+    return 100 * low, 100 * high
 
 
 def compute_beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFrame:
@@ -103,10 +114,8 @@ def macro_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     rows = {}
     for row, name, result in _pairs(study, 2, pt, pik):
         ours, interval = np.nan, stats.NO_INTERVAL
-        if result and result.prediction is not None:
-            answer = result.stages[0].column("answer")
-            ours = macro_f1(answer, result.prediction)
-            interval = stats.bootstrap(macro_f1, answer, result.prediction, n=300)
+        if result:
+            ours, interval = (scores.f1 for scores in macro_of(result))
         rows[row["models"]] = {
             "here": name,
             "F1, paper": row["f1"],
@@ -115,10 +124,6 @@ def macro_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
             "F1 difference": ours - row["f1"],
         }
     return to_frame(rows, ["paper"])
-
-
-def macro_f1(answer: np.ndarray, prediction: np.ndarray) -> float:
-    return stats.macro(answer, prediction).f1
 
 
 def first_stage_keeps(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
@@ -164,7 +169,7 @@ def probes_beside(study: Study) -> pd.DataFrame:
             "F1, does not": scores["f1_false"],
             "F1, mean": scores["f1_macro"],
             "AUROC": stats.auroc(trace.correct, trace.p_ik),
-            "AUROC interval": stats.bootstrap(stats.auroc, trace.correct, trace.p_ik, n=400),
+            "AUROC interval": stats.auroc_interval(trace.correct, trace.p_ik),
             "answers right": float(trace.correct.mean()),
         }
     order = ["accuracy", "accuracy interval", "F1, as printed", "F1, knows", "F1, does not", "F1, mean"]

@@ -23,7 +23,7 @@ def headlines(
     open_questions: Study | None = None,
     served: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """A row a table: what is compared, the paper's number, this edition's with its interval, both in %.
+    """A row a table: what is compared, the paper's number and this edition's with its interval, in its unit.
 
     The paper's 8B → 70B stands beside this edition's last two models, 3B → 8B → 70B beside its longest
     chain; `served` is `commercial_api.with_gpt4`'s, for Table 4. What an edition cannot measure has a dash
@@ -57,7 +57,7 @@ def headlines(
             100 * counts["8B"] / counts.sum(),
             *_of(two, lambda result: beside.kept_before_last(result.stage_counts)),
         ),
-        _row(9, "p-value, two stages against the last", 100 * p_value, *_of(two, _p)),
+        _row(9, "p-value, two stages against the last", p_value, *_of(two, _p)),
         *_open(open_questions, pt, pik),
         _row(
             13,
@@ -71,15 +71,25 @@ def headlines(
 
 
 def _row(number: int, what: str, printed: float, ours: float, interval: tuple, why: str = "") -> dict:
+    """A headline from our share of one and the printed per cent; a p-value is neither and stays as it is."""
+    unit = "points" if what.startswith("points") else "p" if what.startswith("p-value") else "%"
+    one = 1 if unit == "p" else 100
     return {
         "table": number,
         "what": what,
-        "paper, %": printed,
-        "here, %": 100 * ours,
-        "interval, %": (100 * interval[0], 100 * interval[1]),
-        "difference": 100 * ours - printed,
+        "unit": unit,
+        "paper": printed,
+        "here": one * ours,
+        "interval": (one * interval[0], one * interval[1]),
+        "difference": one * ours - printed,
         "if missing": why if np.isnan(ours) else "",
     }
+
+
+def signed(table: pd.DataFrame) -> pd.DataFrame:
+    """The headlines whose sign says something and that are not zero here: points moved, and savings."""
+    moved = table.index.get_level_values("what").str.contains("^points|saved|every pass counted")
+    return table[moved & table["here"].notna() & (table["here"] != 0)]
 
 
 def _accuracy(study: Study) -> tuple[float, tuple]:
@@ -110,11 +120,8 @@ def _p(result: Cascade) -> tuple:
 
 
 def _f1(result: Cascade) -> tuple:
-    answer = result.stages[0].column("answer")
-    if result.prediction is None or answer is None:
-        return np.nan, stats.NO_INTERVAL, "the last stage's predictions are not on record"
-    scored = stats.macro(answer, result.prediction).f1
-    return scored, stats.bootstrap(beside.macro_f1, answer, result.prediction, n=300)
+    scores, intervals = results.macro_of(result)
+    return scores.f1, intervals.f1, "the last stage's predictions are not on record"
 
 
 def _api(study: Study, pt: float, pik: float | None, served: pd.DataFrame | None) -> dict:
@@ -138,16 +145,20 @@ def _ablation(study: Study, pair: tuple, pt: float, pik: float | None) -> list[d
     name = study.chain_name(pair)
     here = (np.nan, stats.NO_INTERVAL, "this edition has no P(IK)" if len(pair) > 1 else ONE_MODEL[2])
     if len(rules) and (name, "P(T) and P(IK)") in rules.index:
-        both, alone = rules.loc[(name, "P(T) and P(IK)")], rules.loc[(name, "P(T) alone")]
-        here = ((alone["accuracy"] - both["accuracy"]), stats.NO_INTERVAL)
+        here = _moved(study, pair, (pt, None), (pt, pik))
     moved = (np.nan, stats.NO_INTERVAL, ONE_MODEL[2])
     if len(pair) > 1:
-        low, high = (cascade(study.chain(pair), p, None) for p in (0.5, 0.95))
-        moved = (low.accuracy - high.accuracy, stats.paired_difference_interval(low.correct, high.correct))
+        moved = _moved(study, pair, (0.5, None), (0.95, None))
     return [
         _row(5, "points changed by dropping P(IK), two stages", lost, *here),
         _row(15, "points changed by P(T) ≥ 50 in place of 95 %, without P(IK)", fall, *moved),
     ]
+
+
+def _moved(study: Study, pair: tuple, *thresholds: tuple[float, float | None]) -> tuple:
+    """Accuracy at the first thresholds less that at the second, and its paired interval."""
+    points, (low, high) = points_above(*(cascade(study.chain(pair), *t).correct for t in thresholds))
+    return points / 100, (low / 100, high / 100)
 
 
 def _transfer(other: Study | None, pt: float, pik: float | None) -> list[dict]:
@@ -192,6 +203,6 @@ def _probe(study: Study) -> list[dict]:
         if trace.p_ik is None:
             rows.append(_row(14, what, printed, np.nan, stats.NO_INTERVAL, "no P(IK)"))
         else:
-            interval = stats.bootstrap(stats.auroc, trace.correct, trace.p_ik, n=400)
+            interval = stats.auroc_interval(trace.correct, trace.p_ik)
             rows.append(_row(14, what, printed, stats.auroc(trace.correct, trace.p_ik), interval))
     return rows

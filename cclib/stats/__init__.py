@@ -18,7 +18,9 @@ from cclib.stats.confidences import accuracy_coverage as accuracy_coverage
 from cclib.stats.confidences import auprc as auprc
 from cclib.stats.confidences import aurc as aurc
 from cclib.stats.confidences import auroc as auroc
+from cclib.stats.confidences import auroc_difference as auroc_difference
 from cclib.stats.confidences import auroc_interval as auroc_interval
+from cclib.stats.confidences import auroc_interval_from_counts as auroc_interval_from_counts
 from cclib.stats.confidences import auroc_rows as auroc_rows
 from cclib.stats.confidences import binary_scores as binary_scores
 from cclib.stats.confidences import brier as brier

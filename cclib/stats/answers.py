@@ -47,7 +47,7 @@ def wilson(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
     if n == 0:
         return NO_INTERVAL
     low, high = proportion_confint(count, n, alpha=1 - level, method="wilson")
-    return float(low), float(high)
+    return (float(low) if count else 0.0), (float(high) if count < n else 1.0)
 
 
 def accuracy_interval(correct: ArrayLike, level: float = 0.95) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
+from scipy.stats import norm, rankdata
 from sklearn import metrics
 
 from cclib.stats.answers import NO_INTERVAL, bootstrap
@@ -86,6 +86,39 @@ def ece(label: ArrayLike, prob: ArrayLike, bins: int = 10) -> float:
 def auroc_interval(label: ArrayLike, score: ArrayLike, n: int = 1000) -> tuple[float, float]:
     """Percentile bootstrap interval of the AUROC."""
     return bootstrap(auroc_rows, label, score, n=n, vectorised=True)
+
+
+def auroc_interval_from_counts(auroc: float, true: int, false: int) -> tuple[float, float]:
+    """95 % interval of an AUROC from its value and the rows of either kind (Hanley and McNeil 1982)."""
+    if not true or not false or np.isnan(auroc):
+        return NO_INTERVAL
+    above, below = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    variance = auroc * (1 - auroc) + (true - 1) * (above - auroc**2) + (false - 1) * (below - auroc**2)
+    half = norm.ppf(0.975) * np.sqrt(variance / (true * false))
+    return float(max(auroc - half, 0)), float(min(auroc + half, 1))
+
+
+def auroc_difference(
+    label: ArrayLike, a: ArrayLike, b: ArrayLike
+) -> tuple[float, tuple[float, float], float]:
+    """AUROC of a less that of b on the same rows, its 95 % interval and p (DeLong et al. 1988)."""
+    label, a, b = columns(label=label, a=a, b=b)
+    if not _both_kinds(label):
+        return np.nan, NO_INTERVAL, np.nan
+    label = label.astype(bool)
+
+    def placements(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Share of false rows below each true one, and of true rows above each false one; ties count half."""
+        whole, true, false = rankdata(score), rankdata(score[label]), rankdata(score[~label])
+        return (whole[label] - true) / (~label).sum(), 1 - (whole[~label] - false) / label.sum()
+
+    true, false = (x - y for x, y in zip(placements(a), placements(b)))
+    error = np.sqrt(true.var(ddof=1) / len(true) + false.var(ddof=1) / len(false))
+    difference = float(true.mean())
+    if not error > 0:  # the same order, or too few rows to tell
+        return difference, NO_INTERVAL, np.nan if difference else 1.0
+    half = norm.ppf(0.975) * error
+    return difference, (difference - half, difference + half), float(2 * norm.sf(abs(difference) / error))
 
 
 def brier_interval(label: ArrayLike, prob: ArrayLike) -> tuple[float, float]:

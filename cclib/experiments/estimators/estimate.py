@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
 from cclib import cost, stats
@@ -142,26 +141,20 @@ def _as_feature(estimate: Estimate, score: np.ndarray) -> np.ndarray:
     return np.log(p / (1 - p))
 
 
-def auroc_rows(correct: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """(m,) AUROC of each row of (m, n) labels and scores, by ranks; NaN where labels are of one kind."""
-    ranks = rankdata(score, axis=-1)
-    right = correct.sum(-1).astype(float)
-    wrong = correct.shape[-1] - right
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return ((ranks * correct).sum(-1) - right * (right + 1) / 2) / (right * wrong)
-
-
 def ranking(
     correct: np.ndarray, estimates: Sequence[Estimate], validation_correct: np.ndarray | None
 ) -> pd.DataFrame:
     """All estimates by AUROC, the best first; those that could not be had come last, with the reason.
 
     "Brier" and "ECE" are after Platt scaling on the validation part, "ECE as stated" is of the score itself
-    where it is meant as a probability. "above P(T)" is the difference in AUROC, on the same resamples.
+    where it is meant as a probability. "above P(T)" is the difference in AUROC on the same questions, and its
+    p (DeLong's) is corrected by Holm's method for the number of estimators.
     """
     reference = next((e.score for e in estimates if e.name == "P(T)"), None)
     rows = {e.name: _row(e, correct, reference, validation_correct) for e in estimates}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("estimator")
+    if "p against P(T), Holm" in table:
+        table["p against P(T), Holm"] = stats.holm(table["p against P(T), Holm"])
     return table.sort_values("AUROC", ascending=False, kind="stable", na_position="last")
 
 
@@ -173,19 +166,16 @@ def _row(
         return row | {"extra cost": np.nan, "note": f"not available: {e.missing}"}
     row |= {
         "AUROC": stats.auroc(correct, e.score),
-        "AUROC interval": stats.bootstrap(auroc_rows, correct, e.score, n=500, vectorised=True),
+        "AUROC interval": stats.auroc_interval(correct, e.score),
         "AUPRC": stats.auprc(correct, e.score),
         "AURC": stats.aurc(correct, e.score),
         "note": e.note,
     }
     if reference is not None:
-
-        def above(y: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-            return auroc_rows(y, a) - auroc_rows(y, b)
-
-        row["AUROC above P(T), interval"] = stats.bootstrap(
-            above, correct, e.score, reference, n=500, vectorised=True
-        )
+        itself = e.name == "P(T)"
+        _, interval, p = stats.auroc_difference(correct, e.score, reference)
+        row["AUROC above P(T), interval"] = stats.NO_INTERVAL if itself else interval
+        row["p against P(T), Holm"] = np.nan if itself else p
     if e.validation is not None and validation_correct is not None:
         probability = platt(e.score, e.validation, validation_correct)
         row |= {"Brier": stats.brier(correct, probability), "ECE": stats.ece(correct, probability)}

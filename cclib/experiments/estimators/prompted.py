@@ -75,12 +75,18 @@ def how_sure(model: LanguageModel, questions: Sequence[Question], answers: Seque
 
 
 def best_guesses(model: LanguageModel, questions: Sequence[Question], answers: Sequence[str]) -> Asked:
-    """Top-k prompting: the probability written for the guess that is the model's answer (Tian et al.)."""
+    """Top-k prompting: the probability written for the guess that is the model's answer (Tian et al.).
+
+    An answer that is not among the guesses has none: 0.
+    """
     prompts = [BEST_GUESSES.format(question=stated(q), k=GUESSES) for q in questions]
     letters = [a[0] for a in answers]
-    return _written(
-        model, prompts, new_tokens=12 * GUESSES, read=lambda t, i: read_guesses("G1:" + t).get(letters[i])
-    )
+
+    def read(text: str, i: int) -> float | None:
+        guesses = read_guesses("G1:" + text)
+        return guesses.get(letters[i], 0.0) if guesses else None
+
+    return _written(model, prompts, new_tokens=12 * GUESSES, read=read)
 
 
 def read_percentage(text: str) -> float | None:

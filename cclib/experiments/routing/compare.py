@@ -137,7 +137,10 @@ def _replayed(study: Study, train_large: Trace | None) -> list[Method]:
         for name, (source, _) in LEARNERS.items()
     ]
     profile = partial(Method, "benchmark profile", "Shnitzer et al.", f"the subject; {LEARNED}")
-    scorer = partial(Method, "scorer of question and answer", "FrugalGPT", f"subject and answer; {LEARNED}")
+    scorer = partial(
+        Method, "scorer of subject, letter and options", "after FrugalGPT, without text",
+        f"subject, chosen letter and sorted option probabilities; {LEARNED}",
+    )  # fmt: skip
     if train is None:
         return [*methods, profile(missing=NO_LARGE), scorer(missing="no training answers are recorded here")]
     large = None if train_large is None else train_large.correct
