@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(?:@([\w./-]+))?")
@@ -114,12 +114,20 @@ def is_log(name: str | Path) -> bool:
     path = Path(name).expanduser()
     if str(name).startswith(HUB) or path.suffix.lower() in (".json", ".jsonl"):
         return True
+    if path == Path("."):  # an empty name is one too
+        return False
     if path.is_file():
         return holds_samples(path)
     if not path.is_dir() or (path / "config.json").exists() or (path / "provenance.json").exists():
         return False
-    written = (p for stem in ("samples_*", "results*.json") for p in path.rglob(stem))
-    return any(written) or any(map(holds_samples, path.rglob("*.parquet")))
+    return any(within(path, "samples_*", "results*.json")) or any(
+        map(holds_samples, within(path, "*.parquet"))
+    )
+
+
+def within(folder: Path, *patterns: str) -> Iterator[Path]:
+    """The files of these patterns in a folder and as deep as logs lie in it: two folders down."""
+    return (found for below in ("", "*/", "*/*/") for p in patterns for found in folder.glob(below + p))
 
 
 def holds_samples(path: Path) -> bool:

@@ -16,8 +16,9 @@ import cclib
 from cclib import cost, stats
 from cclib.book.editions import PARAMETERS, read_edition
 from cclib.confidence.p_ik import PIK
+from cclib.experiments import transfer
 from cclib.questions import Question
-from cclib.study import load_study
+from cclib.study import Source, Study, load_study
 
 Q = Question("q/0", "s", "Which?", ("yes", "no"), 0)
 NAN, INF = float("nan"), float("inf")
@@ -27,6 +28,11 @@ def study(folder, **given):
     """What a notebook calls, on the smallest study there is, with some parameters changed."""
     usual = {"models": ["atlas-s", "atlas-l"], "benchmark": small_table(folder), "limit": 2}
     return load_study(**usual | {"traces_dir": folder / "t", "device": "cpu"} | given)
+
+
+def on_nothing():
+    """A live study of one model that is known by its answers only."""
+    return Study(["a"], "own", 0, [make_trace("a")], [None], [None], [None], [Q], source=Source(["a.csv"]))
 
 
 LONG = replace(Q, text="word " * 5000)
@@ -179,6 +185,14 @@ REFUSED = {
     ("traces_dir", "a study cut off"): (
         lambda f: study(f, traces_dir=write(f / "study.json", b'{"bench').parent), "study.json"),
     ("device", "unknown"): (lambda f: study(f, device="gpu"), "device.*gpu"),
+    ("other_benchmark", "unknown"): (
+        lambda f: transfer.transfer(on_nothing(), "mmul"), "known: mmlu"),
+    ("other_data_dir", "no folder"): (
+        lambda f: transfer.transfer(on_nothing(), "gpqa", data_dir=f / "none"), "no gpqa_main.csv"),
+    ("open_benchmark", "with options"): (
+        lambda f: transfer.open_study(on_nothing(), "atlas"), "no benchmark of open questions"),
+    ("open_data_dir", "no folder"): (
+        lambda f: transfer.open_study(on_nothing(), "popqa", data_dir=f / "none"), "no test.tsv"),
     ("edition", "an unknown parameter"): (
         lambda f: read_edition(write(f / "e.yml", b"title: t\nparameters: {heat: 1}\n")),
         "unknown parameter"),

@@ -45,7 +45,7 @@ def load_benchmark(
         from cclib import atlas
 
         questions = atlas.questions(key)
-    elif is_log(name):
+    elif isinstance(name, str | Path) and is_log(name):
         questions = logged_questions([read_trace(name)])
     elif Path(key).suffix.lower() in (".csv", ".parquet"):
         questions = read_table(name)

@@ -29,6 +29,7 @@ from cclib.names import verbatim
 
 PARAMETERS = (
     "models", "benchmark", "data_dir", "limit", "pt", "pik", "layer", "seed", "traces_dir", "device",
+    "other_benchmark", "other_data_dir", "open_benchmark", "open_data_dir",
 )  # fmt: skip
 KEYS = {"title", "parameters", "notebooks", "traces"}
 FOLDER = Path("book") / "editions"

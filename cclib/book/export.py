@@ -27,6 +27,10 @@ def publish(
     traces_dir: str | Path = "traces",
     device: str | None = None,
     elsewhere: int | None = None,
+    other_benchmark: str | None = None,
+    other_data_dir: str | Path | None = None,
+    open_benchmark: str | None = None,
+    open_data_dir: str | Path | None = None,
 ) -> Path:
     """Export a study with all that its chapters show: no question texts, no hidden states.
 
@@ -37,14 +41,16 @@ def publish(
         folder: where the export is written; `traces` of an edition's file names it.
         pt, pik: thresholds of the figures with GPT-4.
         elsewhere: this many questions of the benchmark that the probes are taken to, and open ones.
+        other_benchmark, other_data_dir: the benchmark that the probes are taken to; see `transfer`.
+        open_benchmark, open_data_dir: the open questions; see `open_study`.
     """
     study = load_study(models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True)
     whole = [study.whole(i) for i in range(len(study.models)) if study.runs(i)]
-    away = transfer.or_none(transfer.transfer, study, limit=elsewhere)
+    away = transfer.or_none(transfer.transfer, study, other_benchmark, elsewhere, other_data_dir)
     folder = export_study(with_other_probes(study, away), folder, whole)
     if away is not None:
         export_study(away, replay.on(folder, away.benchmark))
-    if opened := transfer.or_none(transfer.open_study, study, limit=elsewhere):
+    if opened := transfer.or_none(transfer.open_study, study, open_benchmark, elsewhere, open_data_dir):
         export_study(opened, folder / replay.OPEN)
     about = json.dumps({"benchmark": study.benchmark, "seed": study.seed})
     scans = {replay.LAYERS: probe_scans.by_layer(study), replay.SIZES: probe_scans.by_size(study)}

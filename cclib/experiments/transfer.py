@@ -116,22 +116,40 @@ def from_elsewhere(study: Study, other: Study) -> Study:
     return replace(study, test=tests)
 
 
-def open_study(study: Study, benchmark: str | None = None, limit: int | None = None) -> Study:
+def open_study(
+    study: Study, benchmark: str | None = None, limit: int | None = None, data_dir: str | Path | None = None
+) -> Study:
     """The same models on open questions (Appendix F), with probes of their own.
 
     Args:
-        benchmark: default: "popqa" beside MMLU, "atlas-open" beside all else and where PopQA cannot be had.
+        data_dir: folder of the open benchmark's files.
+        benchmark: default: "popqa" beside MMLU, "atlas-open" beside all else and where PopQA cannot be had (a
+            note says why); in an exported study, the one that was exported.
+
+    Raises:
+        NotAtHand: the open questions, or their exported traces, are not there, or no model runs here.
+        ValueError: the benchmark's questions have options.
     """
     source = study.source
     if not study.live:
         folder = Path(source.traces_dir) / replay.OPEN
         about = replay.read_about(folder)
+        if benchmark not in (None, about["benchmark"]):
+            raise replay.NotAtHand(f"{folder} holds traces on {about['benchmark']}, not on {benchmark}")
         return load_study(source.names, about["benchmark"], seed=about["seed"], traces_dir=folder)
     wished = "popqa" if study.benchmark == "mmlu" else None
-    name, _, notes = find_benchmark(benchmark, wished, "atlas-open")
+    name, questions, notes = find_benchmark(benchmark, wished, "atlas-open", data_dir)
+    if closed := [q.id for q in questions if q.choices]:
+        raise ValueError(f"{name} is no benchmark of open questions: question {closed[0]} has options")
     local = [source.names[i] for i in range(len(study.models)) if study.runs(i)]
     if not local:
         raise replay.NotAtHand("open questions need a model to answer them that runs here; none does")
-    given = {"limit": limit, "seed": study.seed, "traces_dir": source.traces_dir, "device": source.device}
+    given = {
+        "data_dir": data_dir,
+        "limit": limit,
+        "seed": study.seed,
+        "traces_dir": source.traces_dir,
+        "device": source.device,
+    }
     found = load_study(local, name, **given)
     return replace(found, notes=[*found.notes, *notes])

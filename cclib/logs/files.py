@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from cclib.logs.harness import NotMultipleChoice, read_samples
 from cclib.logs.hub import told_apart
-from cclib.names import HUB, HUB_ID, holds_samples, pinned, plain_name, slug
+from cclib.names import HUB, HUB_ID, holds_samples, pinned, plain_name, slug, within
 
 DATE = r"\d{4}[-_]\d\d[-_]\d\dT\d\d[-_]\d\d[-_]\d\d(?:\.\d+)?"
 SAMPLES = re.compile(rf"samples_(?P<task>.+?)(?:_(?P<date>{DATE}))?\.(?:jsonl?|parquet)")
@@ -97,9 +97,9 @@ def _newest(place: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
 
 def log_files(folder: Path) -> list[Path]:
     """The samples in a folder and below it; logs of early versions are the other .jsonl beside results."""
-    files = [f for f in sorted(folder.rglob("samples_*.json*")) if SAMPLES.fullmatch(f.name)]
-    tables = (f for f in sorted(folder.rglob("*.parquet")) if holds_samples(f))
-    return files or sorted(folder.rglob("*.jsonl")) or list(tables)
+    files = [f for f in sorted(within(folder, "samples_*.json*")) if SAMPLES.fullmatch(f.name)]
+    tables = (f for f in sorted(within(folder, "*.parquet")) if holds_samples(f))
+    return files or sorted(within(folder, "*.jsonl")) or list(tables)
 
 
 def _named(file: Path) -> tuple[str, str]:
