@@ -111,6 +111,15 @@ def publish(
         typer.echo(f"to replay it, add this line to editions/{name}.yml:\ntraces: {folder.as_posix()}")
 
 
+@app.command("paper-size")
+def paper_size(folder: Path, seed: int = 0):
+    """Measure the chapter "At the paper's size": FOLDER holds MMLU-Pro, published answers and a reading."""
+    from cclib.experiments import paper_size
+
+    paper_size.write(folder, seed=seed)
+    typer.echo(paper_size.FIGURES)
+
+
 @traces.command()
 def check(
     store: Annotated[Path, typer.Argument(help="a folder of traces")] = Path("traces"),

@@ -1,9 +1,9 @@
 """Routing between models of which only the answers are known: what words, a proxy and agreement can tell.
 
-Nothing says how sure the small model was, so the decision rests on what else is at hand: the question's words;
-a *proxy*, a smaller model that runs here, whose reading of the question (option probabilities, hidden state)
-predicts whether the larger ones will be right; whether two cheap models agree. Each is charged for every pass
-that it makes.
+Nothing says how sure the small model was, so the decision rests on what else is at hand: the question's
+words; a *proxy*, a smaller model that runs here, whose reading of the question (option probabilities, hidden
+state) predicts whether the larger ones will be right; whether two cheap models agree. Each is charged for
+every pass that it makes.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Published:
 
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
-        """Of each question its words, and what the proxy's pass over it left: hidden state, options, length."""
+        """Of each question its words, and what the proxy's pass left: hidden state, options, length."""
         learn = self.part == 0
         probs = routers.options(self.reading.option_probs)
         more = [entropy(self.reading.option_probs), np.log(self.reading.prompt_tokens)]

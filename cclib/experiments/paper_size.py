@@ -39,6 +39,7 @@ from cclib.replay import NotAtHand
 from cclib.thresholds import choose_thresholds
 from cclib.traces import Trace
 
+FIGURES = Path(__file__).parent / "figures"
 LOSSES = (1.0, 2.0, 5.0)  # points that may be lost
 TABLES = (
     "known",
@@ -54,7 +55,9 @@ TABLES = (
 )
 
 
-def at_hand(data_dir: str | Path | None, figures: str | Path, seed: int = 0) -> dict[str, pd.DataFrame]:
+def at_hand(
+    data_dir: str | Path | None, seed: int = 0, figures: str | Path = FIGURES
+) -> dict[str, pd.DataFrame]:
     """The chapter's tables: measured from the published answers in a folder, or as they were measured.
 
     Raises:
@@ -65,13 +68,13 @@ def at_hand(data_dir: str | Path | None, figures: str | Path, seed: int = 0) -> 
     found = {name: replay.read_figures(Path(figures) / f"{name}.csv")[0] for name in TABLES}
     if any(table is None for table in found.values()):
         raise NotAtHand(
-            f"neither outcomes.parquet in {data_dir} nor the figures in {figures}; give data_dir, a folder with "
-            "MMLU-Pro's questions and the answers that its authors published"
+            f"neither outcomes.parquet in {data_dir} nor the figures in {figures}; give data_dir, a folder "
+            "with MMLU-Pro's questions and the answers that its authors published"
         )
     return found
 
 
-def write(data_dir: str | Path, figures: str | Path, seed: int = 0) -> None:
+def write(data_dir: str | Path, figures: str | Path = FIGURES, seed: int = 0) -> None:
     """Measure, and keep the figures where the chapter looks for them."""
     Path(figures).mkdir(parents=True, exist_ok=True)
     for name, table in measure(read(data_dir, seed=seed)).items():
@@ -237,8 +240,8 @@ def promise(data: Published) -> pd.DataFrame:
 def needed(data: Published) -> pd.DataFrame:
     """How good the small model's own P(T) would have to be for the paper's rule, by a confidence made up.
 
-    Two normal curves a distance apart give any AUROC of the small model's being right, and know nothing of the
-    large one's.
+    Two normal curves a distance apart give any AUROC of the small model's being right, and know nothing of
+    the large one's.
     """
     s, lg = (data.right(m) for m in PAIR)
     every = Setting(s, lg, SIZES[PAIR[0]] / SIZES[PAIR[1]])
@@ -246,10 +249,8 @@ def needed(data: Published) -> pd.DataFrame:
     rows = {}
     for area in (0.6, 0.7, 0.8, 0.9, 0.95, 0.99):
         score = -(np.sqrt(2) * ndtri(area) * s + noise)
-        rows[f"{area:.2f}"] = {
-            f"kept for {lose:g} points": float(
-                np.mean(score < choose_threshold(score, every, lg.mean() - lose / 100))
-            )
-            for lose in (0.0, *LOSSES)
-        }
+        rows[f"{area:.2f}"] = {}
+        for lose in (0.0, *LOSSES):
+            threshold = choose_threshold(score, every, lg.mean() - lose / 100)
+            rows[f"{area:.2f}"][f"kept for {lose:g} points"] = float(np.mean(score < threshold))
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("AUROC of P(T)")
