@@ -111,6 +111,8 @@ def file_and_model(name: str | Path) -> tuple[Path, str | None]:
 
 def is_log(name: str | Path) -> bool:
     """Whether this names logs of lm-evaluation-harness: what it wrote of a run, or a data set of the hub."""
+    if not isinstance(name, str | Path) or str(name) in ("", "."):  # an empty name is no folder's
+        return False
     path = Path(name).expanduser()
     if str(name).startswith(HUB) or path.suffix.lower() in (".json", ".jsonl"):
         return True
