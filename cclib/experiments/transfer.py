@@ -39,8 +39,10 @@ def transfer(
     if not study.live:
         return _read_transfer(study, benchmark)
     other, questions, notes = find_benchmark(benchmark, ELSEWHERE.get(study.benchmark), "atlas", data_dir)
-    questions = spread(questions, limit or len(questions))
     stages = [i for i in range(len(study.models)) if study.runs(i)]
+    if not stages:
+        raise replay.NotAtHand("other questions need a model to answer them that runs here; none does")
+    questions = spread(questions, limit or len(questions))
     recorded, probes = [study.record(i, questions) for i in stages], [study.probes[i] for i in stages]
     test = [probe.score(t) if probe else t for t, probe in zip(recorded, probes)]
     source = replace(study.source, names=[study.source.names[i] for i in stages], data_dir=data_dir)
