@@ -24,6 +24,7 @@ from cclib.questions import Question
 PACK_TOKENS = {"cpu": 2048, "cuda": 16384}
 ENCODE_ROWS = 1024
 HEAD_ROWS = 16384  # of the vocabulary that are turned to float32 at a time
+HEAD_KEPT = 2**25  # numbers in all up to which they stay so while packs are read: 128 MiB
 # Below float32 a CPU makes and keeps a kernel of its own, up to a megabyte, for each number of rows that a
 # layer is given: few different numbers of tokens in a pack, and of prompts, keep them few.
 TOKENS_APART, PROMPTS_APART = 32, 8
@@ -130,13 +131,18 @@ def float32_head(network: Any) -> Iterator[None]:
         yield
         return
 
+    kept: dict[int, torch.Tensor] = {}
+
     def forward(hidden: torch.Tensor) -> torch.Tensor:
         hidden = hidden.float()
         logits = hidden.new_empty(*hidden.shape[:-1], head.out_features)
         for start in range(0, head.out_features, HEAD_ROWS):  # a copy of all weights could be gigabytes
             rows = slice(start, start + HEAD_ROWS)
+            weight = kept[start] if start in kept else head.weight[rows].float()
+            if head.weight.numel() <= HEAD_KEPT:
+                kept[start] = weight
             bias = None if head.bias is None else head.bias[rows].float()
-            logits[..., rows] = torch.nn.functional.linear(hidden, head.weight[rows].float(), bias)
+            logits[..., rows] = torch.nn.functional.linear(hidden, weight, bias)
         return logits
 
     # accelerate keeps a module's own way aside, and brings weights and inputs together before it
