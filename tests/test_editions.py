@@ -333,6 +333,17 @@ def test_adding_an_edition_does_not_overwrite_another(tmp_path):
         add_edition(tmp_path, "mine", {"models": ["a", "c"]})
 
 
+def test_an_edition_of_logs_leaves_out_the_chapters_that_ask_more_of_a_model(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    for stem in ("03-2-open-source-models", "04-2-ood", "05-limitations", "F-open-ended", "G-cost"):
+        (tmp_path / "notebooks" / f"{stem}.ipynb").write_text("{}")
+    logs = [str(ROOT / "tests" / "logs" / name) for name in ("atlas-s", "atlas-m")]
+    path = add_edition(tmp_path, "logged", {"models": logs})
+    assert read_edition(path).notebooks == ("03-2-open-source-models", "G-cost")
+    beside = add_edition(tmp_path, "beside", {"models": ["atlas-s", logs[1]]})
+    assert read_edition(beside).notebooks == ("*",)
+
+
 def test_the_command_line_tells_what_is_out_of_date(repository, monkeypatch):
     monkeypatch.chdir(repository)
     monkeypatch.setattr("cclib.__main__.Book", lambda: book(Path(".")))

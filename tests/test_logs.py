@@ -380,3 +380,11 @@ def test_an_exported_study_of_logs_replays_without_them_and_holds_no_texts(tmp_p
 
 def test_a_log_is_a_benchmark_too():
     assert [q.id for q in load_benchmark(SMALL)] == read_trace(SMALL).question_id.tolist()
+
+
+def test_an_edition_of_logs_is_published_and_replays(tmp_path):
+    from cclib.book.export import publish
+
+    publish([str(SMALL), str(MEDIUM)], tmp_path / "out", traces_dir=tmp_path / "traces")
+    again = cclib.load_study(["away/atlas-s", "away/atlas-m"], traces_dir=tmp_path / "out")
+    assert again.benchmark == "atlas (logged)" and again.chains() == [(0, 1)]

@@ -25,12 +25,13 @@ import yaml
 from nbformat import NotebookNode
 
 from cclib.book import pages
-from cclib.names import verbatim
+from cclib.names import runs_here, verbatim
 
 PARAMETERS = (
     "models", "benchmark", "data_dir", "limit", "pt", "pik", "layer", "seed", "traces_dir", "device",
     "other_benchmark", "other_data_dir", "open_benchmark", "open_data_dir",
 )  # fmt: skip
+ASK_MORE = ("04-2", "05", "F-")  # chapters that need a model to answer other questions
 KEYS = {"title", "parameters", "notebooks", "traces"}
 FOLDER = Path("book") / "editions"
 
@@ -307,7 +308,7 @@ def execute(
 
 
 def add_edition(root: Path, name: str, parameters: dict[str, Any], title: str | None = None) -> Path:
-    """Write an edition's file.
+    """Write an edition's file, without the chapters that ask more of a model where none of them runs here.
 
     Raises:
         FileExistsError: there is another edition of this name.
@@ -315,7 +316,12 @@ def add_edition(root: Path, name: str, parameters: dict[str, Any], title: str | 
     """
     check_name(name)
     path = root / "editions" / f"{name}.yml"
-    text = yaml.safe_dump({"title": title or name, "parameters": parameters}, sort_keys=False)
+    about = {"title": title or name, "parameters": parameters}
+    stems = sorted(p.stem for p in (root / "notebooks").glob("*.ipynb"))
+    models = parameters.get("models")
+    if isinstance(models, list) and not any(map(runs_here, models)):
+        about["notebooks"] = [stem for stem in stems if not stem.startswith(ASK_MORE)]
+    text = yaml.safe_dump(about, sort_keys=False)
     if path.exists() and path.read_text() != text:
         raise FileExistsError(f"{path} is there already and differs; edit it, or choose another name")
     path.parent.mkdir(exist_ok=True)
