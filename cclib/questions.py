@@ -164,6 +164,16 @@ def refuse_duplicates(questions: Sequence[Question], where: str) -> None:
         seen.add(question.id)
 
 
+def repeated(questions: Sequence[Question], others: Sequence[Question]) -> list[Question]:
+    """The questions whose text and options, in any order, stand among the others; case and marks aside."""
+
+    def said(question: Question) -> tuple[str, ...]:
+        return _plain(question.text), *sorted(_plain(str(c)) for c in question.choices)
+
+    known = {said(q) for q in others}
+    return [q for q in questions if said(q) in known]
+
+
 def check_seed(seed: object) -> None:
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed must be a whole number from 0 up, found {seed!r}")

@@ -138,6 +138,19 @@ def over_seeds(seeds: pd.DataFrame, chains: Mapping[str, Cascade]) -> str:
     )
 
 
+def over_splits(splits: pd.DataFrame) -> str:
+    """Section 5, from `splits.over_splits`."""
+    if not len(splits):
+        return "Not possible in this edition: some stage was asked the test questions only."
+    moved, saving = splits["PD (points)"], splits["reduced compute, every pass"]
+    kinds = verdicts.shown(splits["PD (points) interval"])
+    return (
+        f"Over {len(splits)} splits the chain is {moved.min():+.2f} to {moved.max():+.2f} points from its "
+        f"last model and saves {saving.min():.1%} to {saving.max():.1%} with every pass counted; of these "
+        f"differences {kinds}. All test parts are drawn from one pool, so some questions are in several."
+    )
+
+
 def handed_over(handed: pd.DataFrame, alone: Trace, auroc: float) -> str:
     """Appendix A.2: U-HLM's table, beside the large model alone.
 
