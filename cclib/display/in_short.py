@@ -146,7 +146,7 @@ def over_splits(splits: pd.DataFrame) -> str:
     kinds = verdicts.shown(splits["PD (points) interval"])
     return (
         f"Over {len(splits)} splits the chain is {moved.min():+.2f} to {moved.max():+.2f} points from its "
-        f"last model and saves {saving.min():.1%} to {saving.max():.1%} with every pass counted; of these "
+        f"last model and saves {saving.min():+.1%} to {saving.max():+.1%} with every pass counted; of these "
         f"differences {kinds}. All test parts are drawn from one pool, so some questions are in several."
     )
 
