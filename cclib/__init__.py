@@ -3,6 +3,7 @@
 The public calls, imported on first use: reading recorded traces loads neither torch nor transformers.
 """
 
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,9 @@ from cclib.cascades import cascade as cascade
 from cclib.cascades import sweep as sweep
 
 __version__ = "0.1.0"
+
+# tqdm warns each kernel without ipywidgets, as soon as transformers is imported; nothing here needs them
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 _HOME = {
     "Question": "questions",

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -273,3 +275,19 @@ def test_a_real_model_answers_40_mmlu_questions(mmlu_folder, tmp_path):
     assert len(trace) == 40 and trace.hidden.shape == (40, 576) and trace.hidden_layer == 26
     assert trace.option_probs.sum(1).mean() > 0.2  # a letter is likely, though not certain, to come next
     assert 0.05 < trace.correct.mean() < 0.6  # a guesser with a taste for a letter
+
+
+def test_a_conversion_shows_no_bar_while_a_model_loads(capsys):
+    from transformers import modeling_gguf_pytorch_utils as gguf
+
+    from cclib.models.load import _quietly
+
+    with _quietly():
+        assert list(gguf.tqdm(range(3))) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_kernel_without_widgets_starts_without_a_warning():
+    started = "import IPython, ipykernel.zmqshell, cclib, tqdm.auto"
+    ran = subprocess.run([sys.executable, "-c", started], capture_output=True, text=True, check=True)
+    assert ran.stderr == ""

@@ -137,3 +137,10 @@ def test_asking_a_trace_for_questions_it_lacks_names_one():
 
     with pytest.raises(KeyError, match="1 of 2 questions"):
         make_trace().select(["q/1", "q/none"])
+
+
+def test_a_log_gets_lines_in_place_of_a_bar_that_is_drawn_anew(tiny, questions, tmp_path, capsys):
+    cclib.collect(tiny, questions[:5], store=tmp_path)
+    said = capsys.readouterr().err
+    assert "5/5" in said and "\r" not in said
+    assert all(line.startswith(f"{tiny.name}: ") for line in said.split("\n") if line)

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from cclib.atlas import MODELS, WEIGHTS, corpus, questions
 from cclib.atlas.tokenizer import train_tokenizer
+from cclib.models.progress import Progress
 from cclib.questions import Question, split
 
 ROW = 128  # tokens in a packed row
@@ -226,7 +226,7 @@ def train(
         start, log, before = state["step"], state["log"], state["seconds"]
     validation = validation_questions()
     began, losses, seen = time.monotonic(), [], 0
-    bar = tqdm(range(start, recipe.steps), initial=start, total=recipe.steps, unit="step", mininterval=5)
+    bar = Progress(range(start, recipe.steps), initial=start, total=recipe.steps, unit="step")
     for step in bar:
         drawn = corpus.batch(recipe.seed, step, recipe.rows * ROW // 15, step < recipe.lesson)
         batch, used = pack(tokenizer, drawn, recipe.rows, device)
@@ -251,7 +251,7 @@ def train(
             line = {"step": step + 1, "seconds": round(seconds), "seen": earlier + seen}
             log.append(line | {"loss": round(float(np.mean(losses)), 4)} | found)
             losses, seen = [], 0
-            bar.set_postfix(loss=log[-1]["loss"], accuracy=found["accuracy"])
+            bar.set_postfix(loss=log[-1]["loss"], accuracy=found["accuracy"], refresh=False)
             state = {"recipe": asdict(recipe), "network": network.state_dict(), "step": step + 1, "log": log}
             state |= {"optimisers": [o.state_dict() for o in both], "seconds": seconds}
             torch.save(state, kept.with_suffix(".partial"))

@@ -20,8 +20,8 @@ from typing import Any
 from jupyter_client.manager import AsyncKernelManager
 
 IMPORTED = (
-    "ipykernel.kernelapp", "seaborn", "sklearn.linear_model", "statsmodels.stats.proportion", "torch",
-    "transformers", "cclib.study", "cclib.confidence.p_t", "cclib.display.plots",
+    "cclib", "ipykernel.kernelapp", "seaborn", "sklearn.linear_model", "statsmodels.stats.proportion",
+    "torch", "transformers", "cclib.study", "cclib.confidence.p_t", "cclib.display.plots",
 )  # fmt: skip
 
 

@@ -121,8 +121,10 @@ def load_model(
 def _quietly() -> Iterator[None]:
     """Inside, transformers shows neither bars nor reports (what is wrong with weights is raised)."""
     from huggingface_hub import utils as hub
+    from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging
 
+    gguf.tqdm = logging.tqdm  # the one bar that would not be switched off with the others
     bars, hub_bars = logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
     verbosity = logging.get_verbosity()
     logging.disable_progress_bar()

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 import cclib
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
+from cclib.models.progress import Progress
 from cclib.names import is_api, slug
 from cclib.questions import Question, refuse_duplicates
 from cclib.recording.store import (
@@ -204,7 +204,7 @@ def _answer_the_rest(
     rows: list[dict[str, Any]] = []
     flushed = time.monotonic()
     try:
-        with tqdm(total=len(held.left), unit="question", desc=model.slug, disable=not progress) as bar:
+        with Progress(total=len(held.left), unit="question", desc=model.slug, disable=not progress) as bar:
             for batch in _answers(model, held, layer, folder):
                 rows += [{"question_hash": asked[row["question_id"]]} | row for row in batch]
                 if is_api(model.name):
