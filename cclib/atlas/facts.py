@@ -81,7 +81,6 @@ class Fact:
     answer: str
     pool: tuple[str, ...]
     popularity: float
-    entity: str
     asked_openly: bool = False
 
     @property

@@ -35,55 +35,36 @@ TWO_CONTINENTS = set("RU TR EG KZ AZ GE AM CY ID".split())
 @cache
 def facts() -> list[Fact]:
     """All facts of one entity, by subject."""
-    return [
-        fact
-        for family in (
-            _cities,
-            _states,
-            _capitals,
-            _currencies,
-            _languages,
-            _neighbours,
-            _codes,
-            _continents,
-        )
-        for fact in family()
-    ]
+    families = (_cities, _states, _capitals, _currencies, _languages, _neighbours, _codes, _continents)
+    return [fact for family in families for fact in family()]
 
 
 def _cities() -> Iterator[Fact]:
     nations = countries()
     for region, label in REGIONS.items():
         places = region_cities(region)
-        answers = tuple(nations[c.country].name for c in places)
-        for city in places:
-            name = nations[city.country].name
-            yield Fact(
-                subject=f"cities_of_{label}",
-                question=f"In which country is {city.name}?",
-                statement=f"{city.name} is in {name}.",
-                answer=name,
-                pool=answers,
-                popularity=city.population,
-                entity=city.name,
-                asked_openly=True,
-            )
+        yield from _located(
+            f"cities_of_{label}", "country", places, "", [nations[c.country].name for c in places]
+        )
 
 
 def _states() -> Iterator[Fact]:
     names = states()
     places = [c for c in state_cities() if c.state in names]
-    answers = tuple(names[c.state] for c in places)
-    for city in places:
-        name = names[city.state]
+    yield from _located("american_states", "state", places, "the state ", [names[c.state] for c in places])
+
+
+def _located(subject: str, kind: str, places: list[City], told: str, within: list[str]) -> Iterator[Fact]:
+    """In which country or state each of the places is."""
+    pool = tuple(within)
+    for city, name in zip(places, within):
         yield Fact(
-            subject="american_states",
-            question=f"In which state is {city.name}?",
-            statement=f"{city.name} is in the state {name}.",
+            subject=subject,
+            question=f"In which {kind} is {city.name}?",
+            statement=f"{city.name} is in {told}{name}.",
             answer=name,
-            pool=answers,
+            pool=pool,
             popularity=city.population,
-            entity=city.name,
             asked_openly=True,
         )
 
@@ -99,7 +80,7 @@ def _capitals() -> Iterator[Fact]:
         if country.capital in country.name or country.name in country.capital or country.code == "IL":
             continue
         near = [c for c in _near(country) if c.capital != country.capital]
-        about = {"subject": "capitals", "popularity": country.population, "entity": country.name}
+        about = {"subject": "capitals", "popularity": country.population}
         yield Fact(
             question=f"What is the capital of {country.name}?",
             statement=f"The capital of {country.name} is {country.capital}.",
@@ -131,7 +112,6 @@ def _currencies() -> Iterator[Fact]:
             answer=country.currency,
             pool=near if len(set(near)) >= 6 else near + rare,
             popularity=country.population,
-            entity=country.name,
             asked_openly=True,
         )
 
@@ -149,7 +129,6 @@ def _languages() -> Iterator[Fact]:
             answer=country.languages[0],
             pool=tuple(x for x in near + common if x not in country.languages),
             popularity=country.population,
-            entity=country.name,
             asked_openly=True,
         )
 
@@ -169,7 +148,6 @@ def _neighbours() -> Iterator[Fact]:
                 answer=other.name,
                 pool=apart,
                 popularity=min(country.population, other.population),
-                entity=country.name,
             )
 
 
@@ -178,7 +156,7 @@ def _codes() -> Iterator[Fact]:
     dialled = sorted({c.calling_code for c in nations if c.calling_code.isdigit()}, key=int)
     shared = [c.calling_code for c in nations]
     for country in nations:
-        about = {"subject": "country_codes", "popularity": country.population, "entity": country.name}
+        about = {"subject": "country_codes", "popularity": country.population}
         code = country.calling_code
         if code in dialled and shared.count(code) == 1:
             at = dialled.index(code)
@@ -220,7 +198,6 @@ def _continents() -> Iterator[Fact]:
             answer=CONTINENTS[region],
             pool=tuple(x for code, x in CONTINENTS.items() if code != region),
             popularity=population,
-            entity=name,
         )
 
 
