@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from cclib import atlas, split
+from cclib import atlas, load_model, split
 from cclib.atlas import benchmark, corpus, recall
 from cclib.atlas.facts import cities, countries
 from cclib.atlas.reasoning import DAYS, MONTHS, REASONING
@@ -231,9 +231,9 @@ def test_shipped_weights_have_the_recorded_accuracy(name, questions):
 
     record = json.loads(evaluate.RECORD.read_text())
     assert record["questions"] == {n: evaluate.fingerprint(questions[n]) for n in NAMES}
-    network, tokenizer = evaluate.load(name)
+    model = load_model(name, device="cpu")
     test = split(questions["atlas"], seed=0).test
-    probs = option_probs(network, tokenizer, test)
+    probs = option_probs(model.network, model.tokenizer, test)
     right = probs.argmax(1) == np.array([q.answer for q in test])
     assert right.mean() == pytest.approx(record[name]["test"]["accuracy"], abs=0.003)
     sure = probs.max(1) >= evaluate.SURE
@@ -252,8 +252,6 @@ def test_sizes_are_eight_points_apart():
 
 @needs_weights
 def test_option_letters_are_single_tokens_and_prompts_fit(questions):
-    from cclib import load_model
-
     model = load_model("atlas-s", device="cpu")
     for q in questions["atlas"][::500]:
         assert len(set(model.option_tokens(q.prompt, 4))) == 4

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
+from operator import attrgetter
 
 from cclib.atlas import recall
 from cclib.atlas.facts import SEED, Fact, countries, known_cities
@@ -112,23 +113,16 @@ def _same_country(rng: random.Random) -> Item:
             return Item(text, rng.choice(friends).name, wrong, text, city.population)
 
 
-def _of_the_country(rng: random.Random, ask: str, what: Callable) -> Item:
+def _of_the_country(what: str, field: str, rng: random.Random) -> Item:
+    of = attrgetter(field)
     nations = countries()
     while True:
         city = rng.choice(known_cities()[:1500])
-        answer = what(nations[city.country])
-        near = sorted({what(c) for c in nations.values() if c.region == city.region} - {answer, city.name})
+        answer = of(nations[city.country])
+        near = sorted({of(c) for c in nations.values() if c.region == city.region} - {answer, city.name})
         if answer != city.name and len(near) >= 3:
-            text = ask.format(city.name)
+            text = f"What is the {what} of the country of {city.name}?"
             return Item(text, answer, tuple(rng.sample(near, 3)), text, city.population)
-
-
-def _capital_of_city(rng: random.Random) -> Item:
-    return _of_the_country(rng, "What is the capital of the country of {}?", lambda c: c.capital)
-
-
-def _domain_of_city(rng: random.Random) -> Item:
-    return _of_the_country(rng, "What is the internet domain of the country of {}?", lambda c: c.domain)
 
 
 def _not_a_neighbour(rng: random.Random) -> Item:
@@ -176,8 +170,8 @@ def _two_shifts(rng: random.Random) -> Item:
 
 OOD: dict[str, Callable[[random.Random], Item]] = {
     "same_country": _same_country,
-    "capital_of_the_country": _capital_of_city,
-    "domain_of_the_country": _domain_of_city,
+    "capital_of_the_country": partial(_of_the_country, "capital", "capital"),
+    "domain_of_the_country": partial(_of_the_country, "internet domain", "domain"),
     "not_a_neighbour": _not_a_neighbour,
     "three_terms": _three_terms,
     "backwards": _backwards,

@@ -10,21 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from cclib.atlas import MODELS, WEIGHTS, model_folder, questions
+from cclib.atlas import MODELS, WEIGHTS, questions
 from cclib.atlas.train import accuracies, option_probs
+from cclib.models.load import load_model
 from cclib.questions import Question, split
 
 RECORD = WEIGHTS / "measured.json"
 SURE = 0.9  # the paper's threshold on P(T)
-
-
-def load(name: str) -> tuple[Any, Any]:
-    """A shipped model (float32, in eval mode) and its tokenizer."""
-    folder = model_folder(name)
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return network.eval(), AutoTokenizer.from_pretrained(folder)
 
 
 def fingerprint(asked: list[Question]) -> str:
@@ -56,7 +49,8 @@ def open_answers(network: Any, tokenizer: Any, asked: list[Question]) -> tuple[n
 
 def measure(name: str) -> dict[str, Any]:
     """Accuracies of one shipped model on the test part (split seed 0) and on the siblings."""
-    network, tokenizer = load(name)
+    model = load_model(name, device="cpu")
+    network, tokenizer = model.network, model.tokenizer
     test = split(questions("atlas"), seed=0).test
     probs = option_probs(network, tokenizer, test)
     sure = probs.max(1) >= SURE

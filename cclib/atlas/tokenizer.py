@@ -6,6 +6,7 @@ questions, so they carry nothing; short prompts make training and reading severa
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from cclib import prompts
@@ -17,11 +18,9 @@ PADDING = "<pad>"
 
 def fixed_phrases() -> list[str]:
     """The parts of the two prompts that no question changes."""
-    head, rest = prompts.multiple_choice("SUBJECT", "QUESTION", ["OPTION"] * 4).split(" SUBJECT")
-    middle, rest = rest.split(" QUESTION")
-    first, second, third, fourth, _ = rest.split(" OPTION")
-    opening = prompts.open_ended("QUESTION").split(" QUESTION")[0]
-    return [head, middle, first, second, third, fourth, opening]
+    asked = prompts.multiple_choice("SUBJECT", "QUESTION", ["OPTION"] * 4)
+    *parts, _ = re.split(" SUBJECT| QUESTION| OPTION", asked)
+    return [*parts, prompts.open_ended("QUESTION").split(" QUESTION")[0]]
 
 
 def train_tokenizer(folder: Path, seed: int = 0) -> None:

@@ -6,7 +6,6 @@ embeddings and norms by AdamW. The learning rate warms up, then falls along a co
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import time
@@ -14,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -277,9 +277,6 @@ def validation_questions() -> list[Question]:
 def write(network: LlamaForCausalLM, tokenizer, log: list[dict], recipe: Recipe, folder: Path) -> Path:
     network.to(torch.float16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    with (folder / "training.csv").open("w", newline="") as f:
-        table = csv.DictWriter(f, log[0])
-        table.writeheader()
-        table.writerows(log)
+    pd.DataFrame(log).to_csv(folder / "training.csv", index=False)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
     return folder
