@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cclib.book import explorer, plan, teaching
-from cclib.book.editions import FOLDER, Book, add_edition
+from cclib.book.editions import FOLDER, Book, add_edition, refresh
 from cclib.traces import damaged_parts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -37,12 +37,12 @@ def build(
     and the explorer's data."""
     book = Book()
     book.build(names or [], echo=typer.echo)
-    _write(Path("_toc.yml"), book.toc())
-    _write(FOLDER / "found.md", book.found())
+    refresh(Path("_toc.yml"), book.toc())
+    refresh(FOLDER / "found.md", book.found())
     explorer.write(book, names or [], echo=typer.echo)
-    _write(FOLDER / "times.md", teaching.times(book))
+    refresh(FOLDER / "times.md", teaching.times(book))
     for name, text in plan.pages().items():
-        _write(FOLDER / name, text)
+        refresh(FOLDER / name, text)
 
 
 @editions.command()
@@ -63,7 +63,7 @@ def toc(check: Annotated[bool, typer.Option(help="only say whether it is in step
     """Write _toc.yml from the editions and the notebooks; parts written by hand stay."""
     book = Book()
     if not check:
-        _write(Path("_toc.yml"), book.toc())
+        refresh(Path("_toc.yml"), book.toc())
     elif Path("_toc.yml").read_text() != book.toc():
         typer.echo(
             "_toc.yml is out of step with editions/ and notebooks/: python -m cclib editions toc", err=True
@@ -148,12 +148,6 @@ def slides(folder: Path = Path("_build/html/slides")):
         return
     for path in teaching.write_slides(book, folder):
         typer.echo(path)
-
-
-def _write(path: Path, text: str) -> None:
-    """Untouched where nothing changed, so that nothing downstream is made again."""
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
 
 
 def main() -> None:

@@ -107,9 +107,13 @@ class Book:
         depends = {
             "code": [c.source for c in self.sources[stem].cells if c.cell_type == "code"],
             "parameters": self.parameters(edition, stem),
-            "package": self.package_digest,
-            "traces": digest((self.root / edition.traces).rglob("*")) if edition.traces else None,
         }
+        return self.hash_with_traces(edition, depends)
+
+    def hash_with_traces(self, edition: Edition, depends: dict[str, Any]) -> str:
+        """A hash of this, of the package and of an edition's recorded traces."""
+        traces = digest((self.root / edition.traces).rglob("*")) if edition.traces else None
+        depends = depends | {"package": self.package_digest, "traces": traces}
         return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
 
     def is_current(self, edition: Edition, stem: str) -> bool:
@@ -166,15 +170,7 @@ class Book:
             "fingerprint": self.fingerprint(edition, stem),
             "seconds": ran.metadata.get("cclib", {}).get("seconds"),  # for the course's plan
         }
-        text = nbformat.writes(page, version=4) + "\n"
-        path = self.page(edition.name, stem)
-        if path.exists() and path.read_text() == text:
-            return False  # untouched, so that nothing downstream is made again
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".partial")
-        aside.write_text(text)
-        aside.replace(path)
-        return True
+        return refresh(self.page(edition.name, stem), nbformat.writes(page, version=4) + "\n")
 
     def _check_traces(self, edition: Edition) -> None:
         if edition.traces and not any((self.root / edition.traces).rglob("*")):
@@ -263,6 +259,17 @@ def parameter_names(notebook: NotebookNode, stem: str) -> set[str]:
     if unknown:
         raise ValueError(f"{stem}: unknown parameter {unknown[0]!r}; known are {', '.join(PARAMETERS)}")
     return found
+
+
+def refresh(path: Path, text: str) -> bool:
+    """Write a file; one with this text stays untouched, so that nothing downstream is made again."""
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".partial")
+    aside.write_text(text)
+    aside.replace(path)
+    return True
 
 
 def digest(paths: Iterable[Path]) -> str:

@@ -7,20 +7,17 @@ Columns are the base64 of their float64 values: the page starts from the very nu
 from __future__ import annotations
 
 import base64
-import filecmp
-import hashlib
 import inspect
 import json
-import shutil
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from plotly.offline import get_plotlyjs
 
 from cclib import cost
-from cclib.book.editions import Book, Edition, digest
+from cclib.book.editions import Book, Edition, refresh
 from cclib.cascades import check_stages
 from cclib.paper import PT_THRESHOLD
 from cclib.study import Study, load_study
@@ -28,6 +25,7 @@ from cclib.traces import Trace
 
 PAGE = Path("book") / "explorer.md"
 FOLDER = Path("book") / "_static" / "explorer"
+COLUMNS = ("p_t", "p_ik", "correct", "prompt_tokens", "output_tokens")
 PAPER = {"pt": PT_THRESHOLD, "pik": 0.5}  # as the chapters; the paper does not print its threshold on P(IK)
 
 
@@ -59,8 +57,8 @@ def write(book: Book, names: Sequence[str] = (), echo: Callable[[str], None] = p
             path.unlink()
     listed = [{"name": e.name, "title": e.title} for e in book.editions.values()]
     shown = [e for e in listed if (folder / f"{e['name']}.js").exists()]
-    _refresh(folder / "editions.js", f"window.cascadeEditions = {json.dumps(shown)};\n")
-    copy_plotly(folder)
+    refresh(folder / "editions.js", f"window.cascadeEditions = {json.dumps(shown)};\n")
+    refresh(folder / "plotly.min.js", get_plotlyjs())  # asked of no other host
     return written
 
 
@@ -77,11 +75,9 @@ def fingerprint(book: Book, edition: Edition) -> str:
     depends = {
         "title": edition.title,
         "parameters": edition.parameters,
-        "package": book.package_digest,
         "explorer": Path(__file__).read_text(),
-        "traces": digest((book.root / edition.traces).rglob("*")) if edition.traces else None,
     }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+    return book.hash_with_traces(edition, depends)
 
 
 def data(study: Study, title: str) -> dict[str, Any]:
@@ -116,11 +112,7 @@ def stage_data(name: str, trace: Trace) -> dict[str, Any]:
     probe = cost.probe_cost(trace) if trace.p_ik is not None else None
     return {
         "model": name,
-        "p_t": encode(trace.p_t),
-        "p_ik": encode(trace.p_ik),
-        "correct": encode(trace.correct),
-        "prompt_tokens": encode(trace.prompt_tokens),
-        "output_tokens": encode(trace.output_tokens),
+        **{column: encode(getattr(trace, column)) for column in COLUMNS},
         "probe": encode(probe),  # FLOPs of reading P(IK), in the unit of Eq. 6
         "price": cost.price_of(trace.model, cost.read_prices()),
     }
@@ -137,17 +129,3 @@ def script(name: str, content: dict[str, Any]) -> str:
         "window.cascadeData = window.cascadeData || {};\n"
         f"window.cascadeData[{json.dumps(name)}] = {json.dumps(content, allow_nan=False)};\n"
     )
-
-
-def copy_plotly(folder: Path) -> None:
-    """Put the bundle that the Python package ships into a folder, so that the page asks no other host."""
-    bundle = resources.files("plotly") / "package_data" / "plotly.min.js"
-    with resources.as_file(bundle) as path:
-        there = folder / "plotly.min.js"
-        if not there.exists() or not filecmp.cmp(path, there, shallow=False):
-            shutil.copyfile(path, there)
-
-
-def _refresh(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
