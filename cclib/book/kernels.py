@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partialmethod
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
@@ -73,11 +73,8 @@ class _Forked:
         if self.poll() is None:
             os.kill(self.pid, number)
 
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
-
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
+    kill = partialmethod(send_signal, getattr(signal, "SIGKILL", signal.SIGTERM))
+    terminate = partialmethod(send_signal, signal.SIGTERM)
 
 
 def serve() -> None:

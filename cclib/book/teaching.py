@@ -46,20 +46,18 @@ def without_solutions(notebook: NotebookNode) -> NotebookNode:
             if inside != "solution":
                 cells.append(deepcopy(cell))
             continue
-        kept, at = "", 0
-        for fence in FENCE.finditer(cell.source):
-            what, end = fence[1], fence[2] == "end"
-            if (end and inside != what) or (not end and inside is not None):
-                raise ValueError(f"{fence[0].splitlines()[0]} where {inside or 'nothing'} is open")
-            if inside != "solution":
-                kept += cell.source[at : fence.start()]
-            kept += "" if end or what == "solution" else "**Exercise.** "
-            if what == "solution" and not end:
+        before, *fences = FENCE.split(cell.source)
+        kept = "" if inside == "solution" else before
+        for what, edge, text in zip(fences[::3], fences[1::3], fences[2::3]):
+            if inside != (what if edge == "end" else None):
+                raise ValueError(f"{{{what}-{edge}}} where {inside or 'nothing'} is open")
+            inside = None if edge == "end" else what
+            if inside == "solution":
                 cells += _prose(kept, cell)
                 cells.append(new_code_cell("# your answer", id=f"answer-{len(cells)}"))
                 kept = ""
-            inside, at = (None if end else what), fence.end()
-        kept += cell.source[at:] if inside != "solution" else ""
+            else:
+                kept += ("**Exercise.** " if inside else "") + text
         cells += _prose(kept, cell)
     if inside:
         raise ValueError(f"{inside}-start without {inside}-end")
@@ -228,16 +226,13 @@ def write_slides(book: Book, folder: Path, edition: str = "atlas") -> list[Path]
 def times(book: Book, edition: str = "atlas") -> str:
     """How long the notebooks of each session took when they were last executed (Markdown)."""
     lines = ["| session | notebooks | seconds, one by one | together |", "| --- | --- | --- | --: |"]
-    for number, (title, stems) in enumerate(SESSIONS.items(), 1):
+    sessions = {f"{n}. {title}": stems for n, (title, stems) in enumerate(SESSIONS.items(), 1)}
+    for what, stems in (sessions | {"all chapters and appendices": book.chapters.get(edition, [])}).items():
         took = [_seconds(book.page(edition, stem)) for stem in stems]
-        known = [s for s in took if s is not None]
-        together = f"{sum(known) / 60:.1f} minutes" if len(known) == len(took) else "not measured"
-        each = ", ".join("?" if s is None else f"{s:.0f}" for s in took)
-        lines.append(f"| {number}. {title} | {len(stems)} | {each} | {together} |")
-    every = [_seconds(book.page(edition, stem)) for stem in book.chapters.get(edition, [])]
-    known = [s for s in every if s is not None]
-    whole = f"{sum(known) / 60:.1f} minutes" if every and len(known) == len(every) else "not measured"
-    return "\n".join([*lines, f"| all chapters and appendices | {len(every)} | | {whole} |", ""])
+        each = ", ".join("?" if s is None else f"{s:.0f}" for s in took) if what in sessions else ""
+        together = f"{sum(took) / 60:.1f} minutes" if took and None not in took else "not measured"
+        lines.append(f"| {what} | {len(stems)} | {each} | {together} |")
+    return "\n".join([*lines, ""])
 
 
 def _seconds(page: Path) -> float | None:
