@@ -168,14 +168,11 @@ def ask(
         question = Question("asked", subject, question, tuple(choices))
     if not isinstance(question, Question):
         raise ValueError(f"question must be its text with choices, or a cclib.Question; found {question!r}")
-    check_thresholds(pt, pik)
-    loaded = _load(models)
-    probes = _match(probes, loaded)
-    steps = []
-    for i, (model, probe) in enumerate(zip(loaded, probes)):
+    stages, steps = _stages(models, probes, pt, pik), []
+    for i, (model, probe) in enumerate(stages):
         rows, scores = _answer(model, [question], probe, pik, None)
         p_ik = None if scores is None else float(scores[0])
-        last, row = i == len(loaded) - 1, rows[0]
+        last, row = i == len(stages) - 1, rows[0]
         p_t, chosen, aside = _said(row)
         steps.append(Step(model.slug, p_t, p_ik, chosen, pt, pik, last, aside=aside))
         if steps[-1].answers:
@@ -203,31 +200,33 @@ def live_cascade(
     """
     if not questions:
         raise ValueError("there are no questions to answer; give at least one")
-    check_thresholds(pt, pik)
-    loaded = _load(models)
-    probes = _match(probes, loaded)
-    stage = np.full(len(questions), len(loaded) - 1)
+    stages = _stages(models, probes, pt, pik)
+    stage = np.full(len(questions), len(stages) - 1)
     prediction = np.zeros(len(questions), int)
-    seconds = np.zeros(len(loaded))
-    tokens = np.zeros((len(loaded), 2))
+    seconds = np.zeros(len(stages))
+    tokens = np.zeros((len(stages), 2))
     reached = np.arange(len(questions))
-    for i, (model, probe) in enumerate(zip(loaded, probes)):
+    for i, (model, probe) in enumerate(stages):
         if not len(reached):
             break
         began = time.perf_counter()
         rows, p_ik = _answer(model, [questions[j] for j in reached], probe, pik, store)
         p_t, chosen, _ = zip(*map(_said, rows))
-        keep = keeps(np.array(p_t), p_ik, pt, pik) | (i == len(loaded) - 1)
+        keep = keeps(np.array(p_t), p_ik, pt, pik) | (i == len(stages) - 1)
         prediction[reached] = chosen
         stage[reached[keep]] = i
         reached = reached[~keep]
         seconds[i] = time.perf_counter() - began
         if is_api(model.name):
             tokens[i] = [sum(r[kind] or 0 for r in rows) for kind in ("prompt_tokens", "output_tokens")]
-    return LiveRun(stage, prediction, seconds, tuple(m.name for m in loaded), tokens)
+    return LiveRun(stage, prediction, seconds, tuple(m.name for m, _ in stages), tokens)
 
 
-def _load(models: Models) -> list[Loaded]:
+def _stages(
+    models: Models, probes: Sequence[PIK | None] | None, pt: float, pik: float | None
+) -> list[tuple[Loaded, PIK | None]]:
+    """The loaded models, smallest first, each with its probe; the thresholds are checked first."""
+    check_thresholds(pt, pik)
     names = expand_family(models) if isinstance(models, str) else list(models)
     if not names:
         raise ValueError("models must be one or more, smallest first; found none")
@@ -235,15 +234,10 @@ def _load(models: Models) -> list[Loaded]:
     sizes = [m.parameters for m in loaded if m.parameters]
     if sizes != sorted(sizes):
         raise ValueError(f"stages go smallest first, found {[m.slug for m in loaded]}; turn the list round")
-    return loaded
-
-
-def _match(probes: Sequence[PIK | None] | None, loaded: list[Loaded]) -> list[PIK | None]:
-    if probes is None:
-        return [None] * len(loaded)
+    probes = [None] * len(loaded) if probes is None else probes
     if len(probes) != len(loaded):
         raise ValueError(f"expected one probe (or None) a model, {len(loaded)}, found {len(probes)}")
-    return list(probes)
+    return list(zip(loaded, probes))
 
 
 def _answer(
@@ -254,19 +248,20 @@ def _answer(
     store: str | Path | None,
 ) -> tuple[list[dict], np.ndarray | None]:
     """Trace rows in the order of the questions, and (n,) P(IK) where there is a probe and a threshold."""
-    if is_api(model.name):
-        return _bought(model, questions, store), None
     from cclib.confidence.p_t import answer_questions
+    from cclib.models.api import answer_by_api
 
-    wanted = probe is not None and pik is not None
-    layer = probe.layer if wanted else None
-    by_id = {}
-    for rows in answer_questions(model, questions, layer, hidden=wanted):
-        by_id |= {row["question_id"]: row for row in rows}
+    wanted = probe is not None and pik is not None and not is_api(model.name)
+    if not is_api(model.name):
+        parts = answer_questions(model, questions, probe.layer if wanted else None, hidden=wanted)
+    elif store is None:
+        parts = answer_by_api(model, questions)
+    else:
+        parts = [collect(model, questions, store).table.to_pylist()]
+    by_id = {row["question_id"]: row for rows in parts for row in rows}
     rows = [by_id[q.id] for q in questions]
-    if not wanted:
-        return rows, None
-    return rows, probe.probability(np.stack([r["hidden"] for r in rows]).astype(np.float32))
+    hidden = np.stack([r["hidden"] for r in rows]).astype(np.float32) if wanted else None
+    return rows, probe.probability(hidden) if wanted else None
 
 
 def _said(row: dict) -> tuple[float, int, str]:
@@ -274,12 +269,3 @@ def _said(row: dict) -> tuple[float, int, str]:
     if row["prediction"] is None:
         return np.nan, SET_ASIDE, row["note"]
     return row["p_t"], row["prediction"], ""
-
-
-def _bought(model: APIModel, questions: Sequence[Question], store: str | Path | None) -> list[dict]:
-    from cclib.models.api import answer_by_api
-
-    if store is not None:
-        return collect(model, questions, store).table.to_pylist()
-    by_id = {row["question_id"]: row for rows in answer_by_api(model, questions) for row in rows}
-    return [by_id[q.id] for q in questions]
