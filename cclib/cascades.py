@@ -189,9 +189,8 @@ def sweep(
 ) -> Sweep:
     """Accuracy and stage counts of the cascade for all thresholds at once.
 
-    Whether a stage keeps a question is, on the grid, a corner: all cells with pt <= P(T) and
-    pik <= P(IK). So each question adds to a rectangle of cells; rectangles are summed by a
-    cumulative sum over the grid, and stage i keeps what the stages before it let through.
+    A stage that a question reaches keeps it, at one threshold on P(T), up to its own P(IK) or nowhere. So
+    along the grid of P(IK) each stage answers from where the stages before it end to where it ends itself.
     """
     stages = check_stages(traces)
     for name, grid in (("pt_grid", pt_grid), ("pik_grid", [] if pik_grid is None else pik_grid)):
@@ -204,46 +203,20 @@ def sweep(
         piks = np.asarray(_thresholds("pik", list(pik_grid), len(pik_grid)), float)
     if (np.diff(pts) < 0).any() or (np.diff(piks) < 0).any():
         raise ValueError("grids must ascend; sort them first")
-    shape = (len(pts), len(piks))
-    n, k = len(stages[0]), len(stages)
-    # a stage keeps a question in the corner [0, a) x [0, b) of the grid
-    corners = []
-    for trace in stages[:-1]:
+    n, k, m = len(stages[0]), len(stages), len(piks) + 1
+    rows, columns = np.full((k, n), len(pts)), np.full((k, n), len(piks))  # that each stage keeps
+    for i, trace in enumerate(stages[:-1]):
         _keeps(trace, 0.0, None if pik_grid is None else 0.0)  # the same errors as the cascade's
-        a = np.searchsorted(pts, trace.p_t, side="right")
-        b = np.full(n, len(piks))
+        rows[i] = np.searchsorted(pts, np.nan_to_num(trace.p_t, nan=-1), side="right")
         if pik_grid is not None:
-            b = np.searchsorted(piks, trace.p_ik, side="right")
-        corners.append((a, b))
-    counts, right = np.zeros((*shape, k)), np.zeros(shape)
-    for i, trace in enumerate(stages):
-        last = i == k - 1
-        for weight, total in ((np.ones(n), counts[..., i]), (trace.correct.astype(float), right)):
-            reached = weight.sum() if last else _union(corners[: i + 1], shape, weight)
-            total += reached - _union(corners[:i], shape, weight)
-    return Sweep(pts, piks, right / n, counts.round().astype(int))
-
-
-def _union(
-    corners: Sequence[tuple[np.ndarray, np.ndarray]], shape: tuple[int, int], weight: np.ndarray
-) -> np.ndarray:
-    """Weight of the questions that lie in any of their corners, for each cell of the grid.
-
-    The union of corners is a staircase: sorted by width, each adds the strip that wider ones lack.
-    """
-    if not corners:
-        return np.zeros(shape)
-    a = np.stack([c[0] for c in corners])  # (s, n) rows covered
-    b = np.stack([c[1] for c in corners])  # (s, n) columns covered
-    order = np.argsort(-a, axis=0, kind="stable")
-    a, b = np.take_along_axis(a, order, 0), np.take_along_axis(b, order, 0)
-    diff = np.zeros((shape[0] + 1, shape[1] + 1))
-    reach = np.zeros(a.shape[1], int)  # columns already covered by corners of more rows
-    for rows, columns in zip(a, b):
-        end = np.maximum(reach, columns)
-        np.add.at(diff, (np.zeros_like(rows), reach), weight)
-        np.add.at(diff, (rows, reach), -weight)
-        np.add.at(diff, (np.zeros_like(rows), end), -weight)
-        np.add.at(diff, (rows, end), weight)
-        reach = end
-    return diff.cumsum(0).cumsum(1)[:-1, :-1]
+            columns[i] = np.searchsorted(piks, np.nan_to_num(trace.p_ik, nan=-1), side="right")
+    counts, right = np.zeros((len(pts), len(piks), k), int), np.zeros((len(pts), len(piks)))
+    for row in range(len(pts)):
+        begins = np.zeros(n, int)
+        for i, trace in enumerate(stages):
+            ends = np.maximum(begins, np.where(row < rows[i], columns[i], 0))
+            edges = [np.bincount(at + m * trace.correct, minlength=2 * m) for at in (begins, ends)]
+            answered = (edges[0] - edges[1]).reshape(2, m).cumsum(1)[:, :-1]  # wrong, right
+            counts[row, :, i], right[row] = answered.sum(0), right[row] + answered[1]
+            begins = ends
+    return Sweep(pts, piks, right / n, counts)

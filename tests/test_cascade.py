@@ -116,6 +116,19 @@ def test_sweep_equals_the_cascade_at_every_point(seed, k, with_pik):
             assert swept.stage_counts[i, j].tolist() == one.stage_counts.tolist()
 
 
+def test_a_question_without_a_confidence_escalates_in_the_sweep_as_in_the_cascade():
+    small, large = (make_trace(name, 4, seed, 0.5) for seed, name in enumerate("sl"))
+    small = small.with_column("p_t", [0.9, np.nan, 0.9, np.nan]).with_column(
+        "p_ik", [0.9, 0.9, np.nan, np.nan]
+    )
+    for pik in (None, 0.0):
+        swept = cclib.sweep([small, large], [0.0], None if pik is None else [pik])
+        assert (
+            swept.stage_counts[0, 0].tolist() == cclib.cascade([small, large], 0, pik).stage_counts.tolist()
+        )
+    assert swept.stage_counts[0, 0].tolist() == [1, 3]
+
+
 def test_a_confidence_at_its_threshold_keeps_and_one_that_is_not_used_does_not_matter():
     p_t, p_ik = np.array([0.9, 0.9, 0.8, 0.95]), np.array([0.5, 0.4, 0.9, np.nan])
     assert keeps(p_t, p_ik, 0.9, 0.5).tolist() == [True, False, False, False]
