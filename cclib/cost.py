@@ -179,7 +179,7 @@ def compute_from_counts(
     counts, flops = np.asarray(stage_counts, float), np.asarray(stage_flops, float)
     if counts.ndim != 1 or counts.shape != flops.shape or not len(counts):
         raise ValueError(f"expected one count and one cost a stage, found {stage_counts} and {stage_flops}")
-    _check(accounting)
+    check_accounting(accounting)
     passes = counts if accounting == "paper" else counts[::-1].cumsum()[::-1]
     names = list(models) if models is not None else [f"stage {i + 1}" for i in range(len(counts))]
     return Cost("FLOPs", accounting, names, passes * flops, float(counts.sum() * flops[-1]))
@@ -246,14 +246,15 @@ def _tokens_of(trace: Trace, kind: str) -> np.ndarray:
     return sum(np.full(len(trace), np.nan) if v is None else v.astype(float) for v in values)
 
 
-def _check(accounting: str) -> None:
+def check_accounting(accounting: str) -> None:
+    """Raises ValueError where the accounting is not known."""
     if accounting not in ACCOUNTINGS:
         raise ValueError(f"unknown accounting {accounting!r}; known: {', '.join(ACCOUNTINGS)}")
 
 
 def _charge(result: Cascade, per_question: Sequence[np.ndarray], accounting: str) -> np.ndarray:
     """(k,) cost of each stage from its (n,) costs a question."""
-    _check(accounting)
+    check_accounting(accounting)
     ran = np.equal if accounting == "paper" else np.greater_equal
     return np.array([v[ran(result.stage, i)].sum() for i, v in enumerate(per_question)])
 
@@ -275,7 +276,7 @@ def saving_interval(result: Cascade, accounting: str) -> tuple[float, float]:
     sizes = np.array(stage_sizes(result.stages))
     if np.isnan(sizes).any() or not len(result.stage):
         return NO_INTERVAL
-    _check(accounting)
+    check_accounting(accounting)
     weights = (np.diff(sizes) if accounting == "paper" else sizes[1:]) / sizes[-1]  # (k - 1,)
     kept = result.stage <= np.arange(len(weights))[:, None]  # (k - 1, n), by this stage or one before
     shares = kept.mean(axis=1)

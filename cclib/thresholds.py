@@ -202,8 +202,7 @@ def candidates(
     used = has_pik if with_pik is None else with_pik
     pt, pik, shares = _sequences(k - 1, used)
     answering, reading = _prices(stages, sizes, used)  # (k, n), (k, n)
-    if accounting not in cost.ACCOUNTINGS:
-        raise ValueError(f"unknown accounting {accounting!r}; known: {', '.join(cost.ACCOUNTINGS)}")
+    cost.check_accounting(accounting)
     right = np.stack([t.correct for t in stages]).astype(np.int8)  # (k, n)
     loss, price = np.empty((len(pt), n), np.int8), np.empty((len(pt), n))
     for j, (theta_t, theta_ik) in enumerate(zip(pt, pik)):
