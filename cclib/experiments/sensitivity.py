@@ -63,18 +63,19 @@ def over_draws(
         )
     )
     size = int(weight[0].sum())
-    rows = []
-    for i in range(draws):
-        allowed = (
-            keep_promise(tried.shares, lost[i], gained[i], size, max_drop, delta),
-            (lost[i] - gained[i]) / size <= max_drop + EQUAL,
-        )
-        for way, these in zip(WAYS, allowed):
-            j = int(np.where(these & (price[i] < 1), price[i], np.inf).argmin())
-            found = bool(these[j] and price[i, j] < 1)
-            row = {"drop": true[i, j], "reduced": 1 - true_price[i, j], "candidate": j} if found else {}
-            rows.append({"way": way, "found": found, "drop": 0.0, "reduced": 0.0, "candidate": -1} | row)
-    return pd.DataFrame(rows)
+    proven = [keep_promise(tried.shares, a, b, size, max_drop, delta) for a, b in zip(lost, gained)]
+    allowed = np.stack(proven), (lost - gained) / size <= max_drop + EQUAL
+    chosen = [_cheapest(these, price, true, true_price).assign(way=way) for way, these in zip(WAYS, allowed)]
+    return pd.concat(chosen).sort_index(kind="stable").reset_index(drop=True)
+
+
+def _cheapest(allowed: np.ndarray, price: np.ndarray, drop: np.ndarray, paid: np.ndarray) -> pd.DataFrame:
+    """The cheapest allowed one of s candidates in each of d draws, all (d, s); see `over_draws`."""
+    place = np.where(allowed & (price < 1), price, np.inf).argmin(1)
+    at = np.arange(len(place)), place
+    found = allowed[at] & (price[at] < 1)
+    columns = {"drop": (drop[at], 0.0), "reduced": (1 - paid[at], 0.0), "candidate": (place, -1)}
+    return pd.DataFrame({"found": found} | {c: np.where(found, *either) for c, either in columns.items()})
 
 
 def best_known(
@@ -82,10 +83,8 @@ def best_known(
 ) -> dict[str, float]:
     """What knowing the truth gives: the cheapest candidate whose drop on all questions is allowed."""
     tried = candidates(traces, accounting)
-    drop, price = tried.loss.mean(1), tried.cost.mean(1)
-    j = int(np.where(drop <= max_drop + EQUAL, price, np.inf).argmin())
-    found = drop[j] <= max_drop + EQUAL and price[j] < 1
-    return {"found": found, "drop": drop[j] if found else 0.0, "reduced": 1 - price[j] if found else 0.0}
+    drop, price = tried.loss.mean(1, keepdims=True).T, tried.cost.mean(1, keepdims=True).T  # (1, s)
+    return _cheapest(drop <= max_drop + EQUAL, price, drop, price).iloc[0].to_dict()
 
 
 def promise_check(
