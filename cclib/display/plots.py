@@ -69,6 +69,19 @@ def _axes(title: str, width: float = 7.2, height: float = 3.8, columns: int = 1)
     return figure, axes[0]
 
 
+def _series(i: int, name: str) -> dict[str, str]:
+    """What tells the i-th series from the others."""
+    return {"color": COLOURS[i], "marker": MARKERS[i], "label": name}
+
+
+def _rows(ax: plt.Axes, names: Sequence[object]) -> np.ndarray:
+    """(n,) heights of named rows, top to bottom."""
+    y = np.arange(len(names))
+    ax.set_yticks(y, [str(name) for name in names])
+    ax.invert_yaxis()
+    return y
+
+
 @_styled
 def walk(walk: Walk, title: str) -> Figure:
     """One question's way through the stages (Figure 1 of the paper)."""
@@ -128,9 +141,7 @@ def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
     for i, (name, bins) in enumerate(curves.items()):
         ax.plot(bins["confidence"], bins["accuracy"], color=COLOURS[i], lw=1)
         size = 20 + 220 * bins["count"] / bins["count"].sum()
-        ax.scatter(
-            bins["confidence"], bins["accuracy"], s=size, color=COLOURS[i], marker=MARKERS[i], label=name
-        )
+        ax.scatter(bins["confidence"], bins["accuracy"], s=size, **_series(i, name))
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated confidence", ylabel="share of right answers")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)  # beside the axes, where it hides nothing
     return figure
@@ -156,22 +167,12 @@ def frontier(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     points: Mapping[str, tuple[float, float]],
     title: str,
-    xlabel: str = "compute, as a share of the last model alone",
     bands: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None,
 ) -> Figure:
     """Cost against accuracy: curves of cascades (x, y), points of single models, bands (x, low, high)."""
     figure, (ax,) = _axes(title, height=4.6)
     for i, (name, (x, y)) in enumerate(curves.items()):
-        ax.plot(
-            x,
-            y,
-            color=COLOURS[i],
-            marker=MARKERS[i],
-            ms=4,
-            markevery=max(1, len(x) // 12),
-            lw=1.5,
-            label=name,
-        )
+        ax.plot(x, y, ms=4, markevery=max(1, len(x) // 12), lw=1.5, **_series(i, name))
         if bands and name in bands:
             bx, low, high = bands[name]
             ax.fill_between(bx, low, high, color=COLOURS[i], alpha=0.15, lw=0)
@@ -182,7 +183,7 @@ def frontier(
     ax.axvline(1, color="#888888", lw=0.8, ls=":")
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set(xlabel=xlabel, ylabel="accuracy")
+    ax.set(xlabel="compute, as a share of the last model alone", ylabel="accuracy")
     figure.legend(loc="outside lower center", ncols=min(3, len(curves)), fontsize=9)
     return figure
 
@@ -211,7 +212,7 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figu
     figure, (ax,) = _axes(title, width=5.2, height=4.4)
     ax.plot([0, 1], [0, 1], color="#888888", lw=1, ls="--", label="chance")
     for i, (name, (x, y)) in enumerate(curves.items()):
-        ax.plot(x, y, color=COLOURS[i], marker=MARKERS[i], ms=4, markevery=max(1, len(x) // 10), label=name)
+        ax.plot(x, y, ms=4, markevery=max(1, len(x) // 10), **_series(i, name))
     ax.set(xlabel="wrong answers that are kept", ylabel="right answers that are kept")
     ax.legend(loc="lower right")
     return figure
@@ -229,7 +230,7 @@ def lines(
     """One line a column over the index; `marks` are named vertical lines."""
     figure, (ax,) = _axes(title)
     for i, column in enumerate(table.columns):
-        ax.plot(table.index, table[column], color=COLOURS[i], marker=MARKERS[i], ms=4, label=column)
+        ax.plot(table.index, table[column], ms=4, **_series(i, column))
     for name, x in (marks or {}).items():
         ax.axvline(x, color="#888888", lw=1, ls=":")
         ax.text(x, ax.get_ylim()[1], f" {name}", fontsize=8, va="top", rotation=90)
@@ -244,13 +245,11 @@ def lines(
 def intervals(table: pd.DataFrame, title: str, xlabel: str, reference: float | None = None) -> Figure:
     """Estimates with their 95 % intervals: columns value, low, high; one row a name, top to bottom."""
     figure, (ax,) = _axes(title, height=1.3 + 0.32 * len(table))
-    y = np.arange(len(table))
+    y = _rows(ax, table.index)
     error = np.abs(table[["low", "high"]].to_numpy(float).T - table["value"].to_numpy(float))
     ax.errorbar(table["value"], y, xerr=error, fmt="o", color=COLOURS[0], capsize=3)
     if reference is not None:
         ax.axvline(reference, color="#888888", lw=1, ls="--")
-    ax.set_yticks(y, [str(name) for name in table.index])
-    ax.invert_yaxis()
     ax.set(xlabel=xlabel)
     return figure
 
@@ -259,12 +258,10 @@ def intervals(table: pd.DataFrame, title: str, xlabel: str, reference: float | N
 def beside(table: pd.DataFrame, columns: Sequence[str], title: str, xlabel: str) -> Figure:
     """Two values a row joined by a line: the paper's and this edition's."""
     figure, (ax,) = _axes(title, height=1.3 + 0.34 * len(table))
-    y = np.arange(len(table))
+    y = _rows(ax, table.index)
     ax.hlines(y, table[columns[0]], table[columns[1]], color="#999999", lw=1)
     for i, column in enumerate(columns):
-        ax.scatter(table[column], y, color=COLOURS[i], marker=MARKERS[i], s=45, label=column, zorder=3)
-    ax.set_yticks(y, [str(name) for name in table.index])
-    ax.invert_yaxis()
+        ax.scatter(table[column], y, s=45, zorder=3, **_series(i, column))
     ax.set(xlabel=xlabel)
     ax.legend()
     return figure
@@ -303,15 +300,7 @@ def drops(
     for i, (name, rows) in enumerate(choices.items()):
         often = rows.groupby(["drop", "reduced"]).size().reset_index(name="count")
         size = 14 + 400 * often["count"] / len(rows)
-        ax.scatter(
-            100 * often["drop"],
-            often["reduced"],
-            s=size,
-            color=COLOURS[i],
-            marker=MARKERS[i],
-            alpha=0.6,
-            label=name,
-        )
+        ax.scatter(100 * often["drop"], often["reduced"], s=size, alpha=0.6, **_series(i, name))
     ax.scatter([100 * known[0]], [known[1]], color=COLOURS[6], marker="*", s=140, label="knowing the truth")
     ax.axvline(100 * max_drop, color="#888888", lw=1, ls="--", label="may be lost")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
