@@ -5,11 +5,14 @@ Everything here is computed from what one pass recorded, and from other estimate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.stats
+from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 from cclib import cost, stats
@@ -41,9 +44,7 @@ class Estimate:
 
 def entropy(probs: np.ndarray) -> np.ndarray:
     """(n,) Shannon entropy in nats of each row of (n, c), scaled to sum to one; NaN marks no option."""
-    p = np.nan_to_num(probs, nan=0.0)
-    p = p / p.sum(1, keepdims=True)
-    return -np.where(p > 0, p * np.log(np.maximum(p, 1e-300)), 0.0).sum(1)
+    return scipy.stats.entropy(np.nan_to_num(probs, nan=0.0), axis=1)
 
 
 def margin(probs: np.ndarray) -> np.ndarray:
@@ -54,44 +55,44 @@ def margin(probs: np.ndarray) -> np.ndarray:
 
 def from_one_pass(test: Trace, validation: Trace | None) -> list[Estimate]:
     """What the answering pass itself tells: P(T), first token, margin, entropy, and the probe's P(IK)."""
-    parts = (test, validation)
 
-    def both(of) -> tuple[np.ndarray | None, np.ndarray | None]:
-        found = [None if t is None else of(t) for t in parts]
-        return found[0], found[1] if found[0] is not None else None
+    def made(name: str, source: str, needs: str, of: Callable, missing: str, **more: Any) -> Estimate:
+        score, check = (None if t is None else of(t) for t in (test, validation))
+        found = {"missing": missing} if score is None else {"score": score, "validation": check}
+        return Estimate(name, source, needs, **found, **more)
 
-    def of_options(measure, sign: int):
-        return lambda t: None if t.option_probs is None else sign * measure(t.option_probs)
+    def of_options(measure: Callable) -> Callable:
+        return lambda t: None if t.option_probs is None else measure(t.option_probs)
 
-    p_t, first = both(lambda t: t.p_t), both(lambda t: t.column("first_token_prob"))
-    option_margin, neg_entropy = both(of_options(margin, 1)), both(of_options(entropy, -1))
-    made = [
-        Estimate("P(T)", "Eq. 1", ONE_PASS, *p_t, missing="no p_t is recorded here"),
-        Estimate("first-token confidence", "Appendix A", ONE_PASS, *first, missing=NO_FIRST),
-        Estimate("margin", "Appendix A", ONE_PASS, *option_margin, missing=NO_PROBS),
-        Estimate(
-            "predictive entropy", "Appendix A", ONE_PASS, *neg_entropy, is_probability=False, missing=NO_PROBS
+    estimates = [
+        made("P(T)", "Eq. 1", ONE_PASS, lambda t: t.p_t, "no p_t is recorded here"),
+        made(
+            "first-token confidence", "Appendix A", ONE_PASS, lambda t: t.column("first_token_prob"), NO_FIRST
         ),
-        Estimate(
+        made("margin", "Appendix A", ONE_PASS, of_options(margin), NO_PROBS),
+        made(
+            "predictive entropy",
+            "Appendix A",
+            ONE_PASS,
+            of_options(lambda probs: -entropy(probs)),
+            NO_PROBS,
+            is_probability=False,
+        ),
+        made(
             "P(IK) by probe",
             "Kadavath et al.",
             "hidden states; labelled training questions",
-            *both(lambda t: t.p_ik),
+            lambda t: t.p_ik,
+            "no hidden states, so no probe",
             extra=probe_extra(test),
             depth=(test.hidden_layer or 1) / (test.n_layers or 1),
             note=f"layer {test.hidden_layer} of {test.n_layers}",
-            missing="no hidden states, so no probe",
         ),
     ]
     if test.column("option_probs") is not None:  # the answer is one token
-        same = {"missing": made[0].missing, "note": "equals P(T): the answer is one token"}
-        made.insert(1, Estimate("mean token probability", "Chuang et al.", ONE_PASS, *p_t, **same))
-    return [drop_reason(e) for e in made]
-
-
-def drop_reason(estimate: Estimate) -> Estimate:
-    """The estimate without its reason for missing, where it is not missing."""
-    return replace(estimate, missing="") if estimate.score is not None else estimate
+        same = {"name": "mean token probability", "source": "Chuang et al."}
+        estimates.insert(1, replace(estimates[0], **same, note="equals P(T): the answer is one token"))
+    return estimates
 
 
 def probe_extra(trace: Trace) -> float:
@@ -135,10 +136,7 @@ def combination(name: str, parts: Sequence[Estimate], correct: np.ndarray) -> Es
 
 
 def _as_feature(estimate: Estimate, score: np.ndarray) -> np.ndarray:
-    if not estimate.is_probability:
-        return score
-    p = np.clip(score, 1e-6, 1 - 1e-6)
-    return np.log(p / (1 - p))
+    return logit(np.clip(score, 1e-6, 1 - 1e-6)) if estimate.is_probability else score
 
 
 def ranking(

@@ -54,19 +54,10 @@ def estimate_open(study: Study, stage: int = 0) -> tuple[list[Estimate], np.ndar
     own = (test.prompt_tokens + test.output_tokens).mean()
     extra = float(found["sampled tokens"].iloc[:n].mean() / own)
     for column, (source, needs, is_probability) in FROM_TOKENS.items():
-        values = found[column].to_numpy()
+        test_part, validation_part = np.split(found[column].to_numpy(), [n])
+        scores = test_part, validation_part if len(validation_part) else None
         cost = extra if needs != ONE_PASS else 0.0
-        estimates.append(
-            Estimate(
-                column,
-                source,
-                needs,
-                values[:n],
-                values[n:] if len(values) > n else None,
-                cost,
-                is_probability=is_probability,
-            )
-        )
+        estimates.append(Estimate(column, source, needs, *scores, cost, is_probability=is_probability))
     return estimates, labels
 
 
