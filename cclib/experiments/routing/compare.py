@@ -126,14 +126,10 @@ def _replayed(study: Study, train_large: Trace | None) -> list[Method]:
         "words": [] if study.questions else [NO_TEXTS],
         "hidden state": [] if test.hidden is not None else ["no hidden states are recorded here"],
     }
+    reasons = {kind: "; ".join([*why, *no_large]) for kind, why in absent.items()}
     methods = [
-        Method(
-            f"{name}, {kind}",
-            source,
-            f"{kind} of the question; {LEARNED}",
-            missing="; ".join([*why, *no_large]),
-        )
-        for kind, why in absent.items()
+        Method(f"{name}, {kind}", source, f"{kind} of the question; {LEARNED}", missing=why)
+        for kind, why in reasons.items()
         for name, (source, _) in LEARNERS.items()
     ]
     profile = partial(Method, "benchmark profile", "Shnitzer et al.", f"the subject; {LEARNED}")

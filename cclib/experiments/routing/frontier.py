@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cclib.cost import check_accounting
 from cclib.experiments.estimators.estimate import Estimate
 
 RATES = np.linspace(0, 1, 21)
@@ -54,10 +55,8 @@ class Frontier:
         Raises:
             ValueError: the accounting is not known.
         """
-        costs = {"paper": self.paper, "every-pass": self.every_pass}
-        if accounting not in costs:
-            raise ValueError(f"unknown accounting {accounting!r}; known: {', '.join(costs)}")
-        return costs[accounting]
+        check_accounting(accounting)
+        return self.paper if accounting == "paper" else self.every_pass
 
 
 def trade_off_curve(method: Method, setting: Setting, rates: np.ndarray = RATES) -> Frontier:
@@ -123,10 +122,8 @@ def cpt(quality: np.ndarray, share: float, rates: np.ndarray = RATES) -> float:
     reached = np.flatnonzero(got >= share - 1e-12)
     if not len(reached):
         return np.nan
-    i = reached[0]
-    if i == 0:
-        return float(rates[0])
-    return float(np.interp(share, got[i - 1 : i + 1], rates[i - 1 : i + 1]))
+    around = slice(max(reached[0] - 1, 0), reached[0] + 1)
+    return float(np.interp(share, got[around], rates[around]))
 
 
 def hull(cost: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -180,13 +177,5 @@ def at_random(setting: Setting) -> Method:
 def from_estimate(estimate: Estimate, small_cost: float) -> Method:
     """A confidence estimator as a method: the least sure answers escalate."""
     score, validation = (None if v is None else -v for v in (estimate.score, estimate.validation))
-    return Method(
-        estimate.name,
-        estimate.source,
-        estimate.needs,
-        score,
-        validation,
-        depth=estimate.depth,
-        extra=estimate.extra * small_cost,
-        missing=estimate.missing,
-    )
+    same = {name: getattr(estimate, name) for name in ("name", "source", "needs", "depth", "missing")}
+    return Method(**same, score=score, validation=validation, extra=estimate.extra * small_cost)

@@ -110,12 +110,7 @@ def similarity_weighted(x: Features, small: np.ndarray, large: np.ndarray, new: 
 
 
 def matrix_factorisation(
-    x: Features,
-    small: np.ndarray,
-    large: np.ndarray,
-    new: Features,
-    seed: int = 0,
-    factors: int = FACTORS,
+    x: Features, small: np.ndarray, large: np.ndarray, new: Features, seed: int = 0
 ) -> np.ndarray:
     """Probability that the large model wins, from a bilinear score (RouteLLM, Ong et al.).
 
@@ -134,9 +129,9 @@ def matrix_factorisation(
     features, asked = (torch.tensor(np.c_[a, np.ones(len(a))], dtype=torch.float32) for a in (x, new))
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        models = torch.nn.Parameter(torch.randn(2, factors) / factors**0.5)
-        project = torch.nn.Linear(features.shape[1], factors, bias=False)
-        read = torch.nn.Linear(factors, 1, bias=False)
+        models = torch.nn.Parameter(torch.randn(2, FACTORS) / FACTORS**0.5)
+        project = torch.nn.Linear(features.shape[1], FACTORS, bias=False)
+        read = torch.nn.Linear(FACTORS, 1, bias=False)
         weights = [models, *project.parameters(), *read.parameters()]
         optimizer = torch.optim.AdamW(weights, lr=1e-2, weight_decay=1e-2)
 
