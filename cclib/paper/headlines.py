@@ -31,9 +31,7 @@ def headlines(
     """
     chains = study.run_chains(pt, pik)
     pair = study.two_stages()
-    has_chain = len(pair) > 1
-    two = chains[study.chain_name(pair)] if has_chain else None
-    longest = list(chains.values())[-1] if has_chain else None
+    two, longest = chains[study.chain_name(pair)], list(chains.values())[-1]
     t1, t2, t3, t8, t9, t13 = (paper.table(n) for n in (1, 2, 3, 8, 9, 13))
     t1, t2, t3, t8, t13 = (t.set_index("models") for t in (t1, t2, t3, t8, t13))
     counts = t8.loc["8B → 70B", ["8B", "70B"]].astype(float)
@@ -46,7 +44,7 @@ def headlines(
         _row(1, "compute saved, two stages", saved[0], *_of(two, _saved)),
         _row(1, "the same, every pass counted", 100 * every_pass, *_of(two, _saved, "every-pass")),
         _row(1, "points lost, longest chain", t1.loc["3B → 8B → 70B", "pd_percent"], *_of(longest, _points)),
-        _row(2, "macro F1, two stages", 100 * t2.loc["8B → 70B", "f1"], *_f1(chains[study.chain_name(pair)])),
+        _row(2, "macro F1, two stages", 100 * t2.loc["8B → 70B", "f1"], *_f1(two)),
         _row(3, "compute saved, two stages", saved[1], *_of(two, _saved)),
         _api(study, pt, pik, served),
         *_ablation(study, pair, pt, pik),
@@ -59,12 +57,7 @@ def headlines(
         ),
         _row(9, "p-value, two stages against the last", p_value, *_of(two, _p)),
         *_open(open_questions, pt, pik),
-        _row(
-            13,
-            "dollars saved, two stages",
-            t13.loc["8B → 70B", "reduced_cost_percent"],
-            *_dollars(chains[study.chain_name(pair)]),
-        ),
+        _row(13, "dollars saved, two stages", t13.loc["8B → 70B", "reduced_cost_percent"], *_dollars(two)),
         *_probe(study),
     ]
     return pd.DataFrame(rows).set_index(["table", "what"])
