@@ -176,3 +176,22 @@ def test_no_page_words_a_verdict_of_its_own():
         if page.name != "verdicts.py":
             found = re.search(VERDICTS, page.read_text(encoding="utf-8"), re.IGNORECASE)
             assert found is None or page.name in ("E-significance.ipynb", "J-audit.ipynb"), (page, found)
+
+
+def test_an_estimator_that_leads_by_luck_among_many_is_not_recommended():
+    from cclib.experiments.estimators import estimate
+
+    rng = np.random.default_rng(3)
+    right = rng.random(800) < 0.6
+    p_t = 0.3 * right + rng.random(800)
+    level = [estimate.Estimate(f"level {i}", "", "", 0.3 * right + rng.random(800)) for i in range(15)]
+    own = estimate.Estimate("P(T)", "Eq. 1", "the one pass", p_t)
+    table = estimate.ranking(right, [own, *level], None)
+    low = table["AUROC above P(T), interval"].str[0]
+    assert "**Use P(T)**" in sentences.confidence(table) and "for 15 comparisons" in sentences.confidence(
+        table
+    )
+    better = estimate.Estimate("better", "", "", right + rng.random(800))
+    said = sentences.confidence(estimate.ranking(right, [own, *level, better], None))
+    assert "**Use better**" in said and "expect a little less on others" in said
+    assert low.notna().sum() == 15
