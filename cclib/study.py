@@ -40,6 +40,8 @@ class Source:
     data_dir: str | Path | None = None  # of the benchmark's files
     traces_dir: str | Path = "traces"
     device: str | None = None
+    outside: dict[str, Trace] = field(default_factory=dict, repr=False)  # known by their answers, by name
+    parts: dict[str, list[str]] = field(default_factory=dict, repr=False)  # ids of each part's questions
     logged: list[Question] | None = None  # the questions of the logs, where these make the benchmark
     loaded: WeakValueDictionary = field(default_factory=WeakValueDictionary, repr=False, compare=False)
 
@@ -109,9 +111,14 @@ class Study:
         """A stage's trace of "train", "validation" or "test".
 
         What the study went without (the last model needs no probe) is recorded now, on the questions that
-        another stage was asked; None where that cannot be.
+        another stage was asked, or taken from what is known of an outside stage; None where that cannot be.
         """
         traces = getattr(self, part)
+        named = {slug(name): name for name in self.source.outside}
+        if self.models[stage] in named:
+            outside = self.source.outside[named[self.models[stage]]]
+            ids = self.source.parts[part]
+            return outside.select(ids) if {*ids} <= {*outside.question_id} else None
         asked = next((t for t in traces if t is not None), None)
         if traces[stage] is not None or asked is None or not self.runs(stage):
             return traces[stage]
@@ -238,6 +245,8 @@ def load_study(
         test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
     if any(map(runs_here, names if probe_last else names[:-1])):
         check_parts(divided, benchmark)
+    ids = {k: [q.id for q in v] for k, v in (("train", train), ("validation", validation), ("test", test))}
+    source = replace(source, outside=outside, parts=ids)
     study = Study([slug(n) for n in names], benchmark, seed, [], [], [], [], test, notes, source)
     for i, name in enumerate(names):
         probed = runs_here(name) and (probe_last or i < len(names) - 1)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from cclib.logs.files import read_log
 from cclib.logs.own_tables import OwnTable, checked_answers, numbers_or_texts, read_own_table
-from cclib.logs.published import one_model, read_zip
+from cclib.logs.published import SIZES, one_model, read_zip
 from cclib.names import file_and_model, is_log, plain_name
 
 SCHEMA = pa.schema(
@@ -267,7 +267,10 @@ def read_trace(path: str | Path, model: str | None = None) -> Trace:
             outside = OwnTable(path.name, {n: rows[n].tolist() for n in rows}, None)
         missing = {"question_id", "correct"} - set(outside.columns)
         checked = {} if missing else checked_answers(outside.columns, outside.where)
-        return Trace(_with(table, checked), {"model": model or path.stem})
+        about: dict[str, Any] = {"model": model or path.stem}
+        if about["model"] in SIZES:
+            about["parameters"] = SIZES[about["model"]] * 1e9
+        return Trace(_with(table, checked), about)
     except ValueError as error:
         says_where = str(error).startswith(path.name)
         raise ValueError(str(error) if says_where else f"{path.name}: {error}") from error

@@ -388,3 +388,17 @@ def test_an_edition_of_logs_is_published_and_replays(tmp_path):
     publish([str(SMALL), str(MEDIUM)], tmp_path / "out", traces_dir=tmp_path / "traces")
     again = cclib.load_study(["away/atlas-s", "away/atlas-m"], traces_dir=tmp_path / "out")
     assert again.benchmark == "atlas (logged)" and again.chains() == [(0, 1)]
+
+
+def test_a_router_learns_from_logs_of_the_training_questions(tmp_path):
+    from cclib.experiments.routing.compare import compare
+
+    study = cclib.load_study([str(SMALL), str(MEDIUM)], traces_dir=tmp_path)
+    for stage, log in enumerate((SMALL, MEDIUM)):
+        train = study.part(stage, "train")
+        assert not {*train.question_id} & {*study.test[stage].question_id}
+        np.testing.assert_array_equal(train.correct, read_trace(log).select(train.question_id).correct)
+    found = {m.name: m for m in compare(study).methods}
+    for name in ("linear, words", "quality gap, words", "benchmark profile"):
+        assert np.isfinite(found[name].score).all() and 0 <= found[name].extra < 1
+    assert "linear, hidden state" not in found

@@ -6,8 +6,9 @@ import pytest
 
 from cclib import stats
 from cclib.experiments import answers_only, paper_size
-from cclib.experiments.answers_only import PAIR, PROXY, SECOND, SIZES, Published, agrees, methods, setting
+from cclib.experiments.answers_only import PAIR, PROXY, SECOND, Published, agrees, methods, setting
 from cclib.experiments.routing.frontier import trade_off_curve
+from cclib.logs.published import SIZES
 from cclib.questions import Question
 from cclib.replay import NotAtHand
 from cclib.traces import Trace

@@ -87,3 +87,24 @@ def test_eleven_models_answered_all_of_mmlu_pro(mmlu_folder):
     folder = mmlu_folder.parent / "mmlu_pro"
     small = read_trace(f"{folder / 'outcomes.parquet'}#llama-3.1-8b-instruct")
     assert len(small) == 12_032 and round(small.correct.mean(), 3) == 0.442
+
+
+def test_a_router_on_words_needs_answers_alone(tmp_path):
+    from cclib.experiments.routing.compare import compare
+
+    rows = {"question_id": range(60), "category": ["law"] * 60, "answer_index": [0] * 60}
+    table = pd.DataFrame(
+        rows | {"question": [f"word{i % 7}?" for i in range(60)], "options": [["a", "b"]] * 60}
+    )
+    table.to_parquet(tmp_path / "questions.parquet")
+    names = ("llama-2-7b", "llama-2-70b")
+    answers = [
+        pd.DataFrame({"question_id": range(60), "model": m, "correct": [i % k > 0 for i in range(60)]})
+        for m, k in zip(names, (2, 5))
+    ]
+    pd.concat(answers).to_csv(tmp_path / "outcomes.csv", index=False)
+    study = cclib.load_study([f"{tmp_path}/outcomes.csv#{m}" for m in names], "mmlu-pro", tmp_path)
+    found = {m.name: m for m in compare(study).methods}
+    assert found["P(T)"].score is None and "p_t" in found["P(T)"].missing
+    assert found["linear, words"].score.shape == (6,) and found["linear, words"].depth == 0
+    assert compare(study).test.small_cost == pytest.approx(6.74 / 68.98)

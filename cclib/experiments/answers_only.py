@@ -23,21 +23,6 @@ from cclib.prices import read_prices
 from cclib.questions import Question
 from cclib.traces import Trace, read_trace
 
-# Billions of parameters, as published with the weights.
-SIZES = {
-    "qwen2.5-coder-1.5b": 1.54,
-    "phi-3-mini": 3.82,
-    "yi-6b": 6.06,
-    "llama-2-7b": 6.74,
-    "qwen1.5-7b-chat": 7.72,
-    "llama-3.1-8b": 8.03,
-    "llama-3.1-8b-instruct": 8.03,
-    "llama-2-13b": 13.02,
-    "yi-34b": 34.39,
-    "llama-2-70b": 68.98,
-    "llama-3.1-70b-instruct": 70.55,
-    "qwen1.5-72b-chat": 72.29,
-}
 PAIR, SECOND, PROXY = ("llama-3.1-8b-instruct", "llama-3.1-70b-instruct"), "phi-3-mini", "qwen2.5-coder-1.5b"
 PAIRS = [
     PAIR,

@@ -17,7 +17,6 @@ from cclib.experiments.answers_only import (
     PAIRS,
     PROXY,
     SECOND,
-    SIZES,
     Published,
     agrees,
     methods,
@@ -35,6 +34,7 @@ from cclib.experiments.routing.frontier import (
     trade_off_curve,
 )
 from cclib.experiments.routing.ranking import bounds, choose_threshold, interval, ranking
+from cclib.logs.published import SIZES
 from cclib.replay import NotAtHand
 from cclib.thresholds import choose_thresholds
 from cclib.traces import Trace

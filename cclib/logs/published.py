@@ -13,6 +13,22 @@ import pandas as pd
 
 from cclib.prompts import LETTERS
 
+# Billions of parameters, as published with the weights, of models whose answers to MMLU-Pro are at hand.
+SIZES = {
+    "qwen2.5-coder-1.5b": 1.54,
+    "phi-3-mini": 3.82,
+    "yi-6b": 6.06,
+    "llama-2-7b": 6.74,
+    "qwen1.5-7b-chat": 7.72,
+    "llama-3.1-8b": 8.03,
+    "llama-3.1-8b-instruct": 8.03,
+    "llama-2-13b": 13.02,
+    "yi-34b": 34.39,
+    "llama-2-70b": 68.98,
+    "llama-3.1-70b-instruct": 70.55,
+    "qwen1.5-72b-chat": 72.29,
+}
+
 
 def one_model(table: pd.DataFrame, model: str | None, path: Path) -> pd.DataFrame:
     """A model's rows of a table of several models' answers, its letters as indices (-1 for none).

@@ -63,23 +63,27 @@ def compare(study: Study) -> Comparison:
     methods = [frontier.from_estimate(e, ratio) for e in estimates]
     test = Setting(small.correct, large.correct, ratio)
     train_large, valid_large = study.part(-1, "train"), study.part(-1, "validation")
-    if study.live and study.train[0] is not None and train_large is not None:
+    if study.live and study.part(0, "train") is not None and train_large is not None:
         methods += learned(study, train_large)
     else:  # the large model's answers are on record where it has a probe
         methods += _replayed(study, train_large)
     validation = None
-    if study.validation[0] is not None and valid_large is not None:
-        validation = Setting(study.validation[0].correct, valid_large.correct, ratio)
+    valid_small = study.part(0, "validation")
+    if valid_small is not None and valid_large is not None:
+        validation = Setting(valid_small.correct, valid_large.correct, ratio)
     return Comparison((study.models[0], study.models[-1]), test, validation, methods)
 
 
 def learned(study: Study, train_large: Trace) -> list[Method]:
     """Every router that learns from a study's training part, and the large model's answers to it."""
-    parts: list[Trace] = [study.train[0], study.validation[0], study.test[0]]
+    parts: list[Trace] = [study.part(0, "train"), study.part(0, "validation"), study.test[0]]
     asked = [study.questions_of(t) for t in parts]
     read = [routers.texts(qs) for qs in asked]
     small, large = parts[0].correct, train_large.correct
-    flops = cost.stage_cost(study.test[-1], per_token=True).mean()  # of the large model's pass
+    last = study.test[-1]
+    flops = cost.stage_cost(last, per_token=True).mean()  # of the large model's pass
+    if np.isnan(flops):  # its tokens are not known: one at least, which charges a router too much
+        flops = cost.stage_cost(last, cost.stage_sizes([study.test[0], last])[-1]).mean()
     n = len(parts[2])
     features: dict[str, tuple[list, float]] = {"words": (routers.words(*read), 0.0)}
     if all(t.hidden is not None for t in parts):
@@ -105,9 +109,11 @@ def learned(study: Study, train_large: Trace) -> list[Method]:
         gap = [routers.linear(x[0], small, large, part, STRENGTH["hidden state"]) for part in x[2:0:-1]]
         needs = f"hidden state and option probabilities; {LEARNED}"
         methods.append(Method("linear, hidden state and options", "combination", needs, *gap, depth=1.0))
-    skill = [t.column("subject") for t in parts]
+    skill = [np.array([q.subject for q in qs]) for qs in asked]
     gaps = [routers.profile(skill[0], small, large, s) for s in (skill[2], skill[1])]
     methods.append(Method("benchmark profile", "Shnitzer et al.", f"the subject; {LEARNED}", *gaps))
+    if any(t.column("prediction") is None for t in parts):
+        return methods
     said = [
         [(text, q.choices[a]) for text, q, a in zip(part, qs, t.column("prediction"))]
         for part, qs, t in zip(read, asked, parts)
