@@ -115,7 +115,10 @@ def learned(study: Study, train_large: Trace) -> list[Method]:
     if any(t.column("prediction") is None for t in parts):
         return methods
     said = [
-        [(text, q.choices[a]) for text, q, a in zip(part, qs, t.column("prediction"))]
+        [
+            (text, dict(enumerate(q.choices)).get(a, ""))
+            for text, q, a in zip(part, qs, t.column("prediction"))
+        ]
         for part, qs, t in zip(read, asked, parts)
     ]
     x = routers.words_with_answer(*said)
