@@ -63,7 +63,9 @@ class LanguageModel:
 
     @property
     def context_length(self) -> int:
-        return getattr(self.config, "max_position_embeddings", 1 << 30)
+        """Tokens that fit; a configuration without a limit names none, or a negative one."""
+        limit = getattr(self.config, "max_position_embeddings", None) or 0
+        return limit if limit > 0 else 1 << 30
 
     @cached_property
     def layers(self) -> Any:
