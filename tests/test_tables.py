@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from conftest import make_trace
 
 import cclib
@@ -235,3 +236,22 @@ def test_a_chapters_summary_stands_whatever_is_missing(study):
     ]  # fmt: skip
     assert not any("nan" in text or "None" in text for text in said)
     assert said[-3:] == ["", "", ""] and "no P(IK) to judge" in said[-4]
+
+
+def test_an_interval_stands_with_its_estimate():
+    table = pd.DataFrame(
+        {
+            "accuracy": [0.5, 0.25],
+            "accuracy interval": [(0.4, 0.6), np.nan],
+            "above mixing (points)": [-0.3551, np.nan],
+            "above mixing, interval": [(-1.104, 0.4), (np.nan, np.nan)],
+            "size": [0.07402, -8.95],
+            "alone interval": [(1.0, 2.0), (3.0, 4.0)],
+        }
+    )
+    soup = BeautifulSoup(tables.show(table).to_html(), "html.parser")
+    cells = [row.find_all("td") for row in soup("tr")[1:]]
+    assert [[cell.text for cell in row] for row in cells] == [
+        ["50.0% [40.0%, 60.0%]", "-0.36 [-1.10, +0.40]", "0.07", "[1, 2]"],
+        ["25.0%", "–", "-8.95", "[3, 4]"],
+    ]

@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from typer.testing import CliRunner
 
 from cclib.__main__ import app
 from cclib.book import teaching
 from cclib.book.editions import Book
+from cclib.display import tables
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
@@ -378,3 +381,17 @@ def test_launch_buttons_open_the_notebooks_that_are_committed():
     assert context["header_buttons"][0]["buttons"][0]["url"].endswith(
         "lab/tree/notebooks/01-introduction.ipynb"
     )
+
+
+def test_sentences_beside_many_columns_become_notes_under_the_table():
+    import results
+
+    said = "A sentence that would make every row of the table ten lines tall."
+    table = pd.DataFrame(1.0, ["a", "b", "c"], list("vwxyz")).assign(note=[said, "–", said])
+    html, _ = results.tidy(tables.show(table).to_html())
+    soup = BeautifulSoup(html, "html.parser")
+    assert [note.text for note in soup("li")] == [f"note: {said}"]
+    assert [row.th.text.strip() for row in soup("tr")[1:]] == ["a 1", "b", "c 1"]
+    assert not results._is_wide(html)
+    many = pd.DataFrame(1e6, ["a"], [f"column-{i}" for i in range(9)])
+    assert results._is_wide(tables.show(many).to_html())

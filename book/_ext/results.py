@@ -20,7 +20,9 @@ CHAPTER = re.compile(r"(?:^|/)(\d\d|[A-Z])(?:-(\d))?-[^/]+$")  # 03-2-open-sourc
 WHOLE = re.compile(
     r"\[[^\]]{1,38}\]|^(?=.{1,18}$)\S+( → \S+)+|\S*\w-\S{1,38}|[+-]\d\S*"
 )  # intervals, names with a hyphen, signed numbers
-NUMBER = re.compile(r"–|nan|\[?[-+]?\d[\d.,]*(e[-+]\d+)?%?(, [-+]?\d[\d.,]*%?\])?")
+ONE = r"[-+]?\d[\d.,]*(?:e[-+]\d+)?%?"
+NUMBER = re.compile(rf"–|nan|{ONE}|(?:{ONE} )?\[{ONE}, {ONE}\]")  # an estimate, its interval, or both
+COLUMN, CHARACTER, PADDING = 680, 7.2, 17  # pixels: the page's text, a table's letter, around a cell
 
 
 class results_table(nodes.General, nodes.Element):
@@ -93,7 +95,39 @@ def tidy(html: str) -> tuple[str, str]:
             elif len(said) > 40:
                 cell["class"] = "sentence"
             _keep_whole(soup, cell)
+        _notes_below(soup, table)
     return str(soup), title
+
+
+def _notes_below(soup: BeautifulSoup, table: Tag) -> None:
+    """Columns of sentences beside many others become notes under the table, numbered at their rows."""
+    head, *body = (row.find_all(["th", "td"]) for row in table.find_all("tr"))
+    if len(head) < 5 or any(len(row) != len(head) for row in body):
+        return
+    notes: list[str] = []
+    for i in [i for i in range(1, len(head)) if any("sentence" in row[i].get("class", "") for row in body)]:
+        for row in body:
+            if (said := row[i].get_text(" ", strip=True)) and said != "–":
+                note = f"{head[i].get_text(strip=True)}: {said}"
+                notes += [] if note in notes else [note]
+                mark = soup.new_tag("sup", string=f" {notes.index(note) + 1}")
+                row[0].append(mark)
+        for row in (head, *body):
+            row[i].decompose()
+    if notes:
+        below = soup.new_tag("ol", attrs={"class": "table-notes"})
+        below.extend(soup.new_tag("li", string=note) for note in notes)
+        table.insert_after(below)
+
+
+def _is_wide(html: str) -> bool:
+    """Whether a table's longest words, side by side, take more room than the page's text has."""
+    longest: dict[int, int] = {}
+    for row in BeautifulSoup(html, "html.parser").find_all("tr"):
+        for i, cell in enumerate(row.find_all(["th", "td"])):
+            whole = [span.extract().get_text() for span in cell.find_all(class_="whole")]
+            longest[i] = max([longest.get(i, 0), *map(len, [*whole, *cell.get_text().split()])])
+    return sum(CHARACTER * n + PADDING for n in longest.values()) > COLUMN
 
 
 def _join_headers(table: Tag) -> None:
@@ -130,8 +164,9 @@ def _keep_whole(soup: BeautifulSoup, cell: Tag) -> None:
 def visit_table(translator: Any, node: results_table) -> None:
     title = translator.encode(node["title"] or "Table")
     label = f' id="{node["ids"][0]}"' if node["ids"] else ""
+    wide = " full-width" if _is_wide(node["html"]) else ""
     translator.body.append(
-        f'<div class="results-table"{label} role="region" tabindex="0" aria-label="{title}">'
+        f'<div class="results-table{wide}"{label} role="region" tabindex="0" aria-label="{title}">'
     )
     before, _, after = node["html"].partition('<table class="table">')
     translator.body.append(f'{before}<table class="table">')

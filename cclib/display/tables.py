@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import re
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -34,7 +36,7 @@ FORMATS = {
     "CPT": PERCENT,
     "cost": PERCENT,
     "sent": PERCENT,
-    "p": "{:.4g}",
+    "p": "{:.3g}",
     "chi-squared": "{:.2f}",
     "USD": "{:,.4g}",
     "difference": POINTS,
@@ -49,16 +51,17 @@ UNITS = {"_percent": "{:.2f}%", "_usd": "${:.3f}"}  # endings of published colum
 def show(table: pd.DataFrame, caption: str = "") -> Styler:
     """A table as the book prints it: a number's format goes by its column's name, gaps are dashes.
 
-    Row numbers that nobody named are left out.
+    The interval of a column ("x interval", "x, interval") stands in its cells, after the estimate. Row
+    numbers that nobody named are left out.
     """
     formats = {}
     for column in table.columns:
-        unit = next((u for u in UNITS if str(column).endswith(u)), None)
-        key = next((k for k in FORMATS if str(column).startswith(k)), None)
         if pd.api.types.is_float_dtype(table[column]) or table[column].dtype == object:
-            formats[column] = _formatter(UNITS[unit] if unit else FORMATS.get(key, "{:,.4g}"))
+            formats[column] = _formatter(_pattern(column, table[column]))
         elif pd.api.types.is_integer_dtype(table[column]):
             formats[column] = "{:,}"
+    table = _with_intervals(table)
+    formats = {column: formats[column] for column in formats if column in table}
     styler = table.style.format(formats, na_rep="–", escape="html")
     styler.format_index(_heading, axis=1, escape="html")  # names are others' text as much as the cells
     styler.format_index(str, axis=0, escape="html")
@@ -68,14 +71,52 @@ def show(table: pd.DataFrame, caption: str = "") -> Styler:
     return styler.set_caption(html.escape(caption)) if caption else styler
 
 
+def _pattern(column: object, values: pd.Series) -> str:
+    """How a column's numbers are printed: by its name, else with digits that suit its largest number."""
+    name = str(column)
+    if unit := next((u for u in UNITS if name.endswith(u)), None):
+        return UNITS[unit]
+    if "(points)" in name or name.startswith("points above"):
+        return POINTS
+    if key := next((k for k in FORMATS if re.match(rf"{re.escape(k)}(?!\w)", name)), None):
+        return FORMATS[key]
+    if not pd.api.types.is_float_dtype(values):
+        return "{:,.4g}"
+    sizes = values.abs()[np.isfinite(values) & (values != 0)]
+    if len(sizes) == 0 or sizes.max() >= 1e7 or sizes.min() < 1e-3 * min(1, sizes.max()):
+        return "{:,.3g}"  # no number of decimals suits all of them
+    return f"{{:,.{max(0, 2 - int(np.floor(np.log10(sizes.max()))))}f}}"
+
+
+def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with each interval beside its estimate, as pairs in the estimate's column."""
+    if table.columns.has_duplicates:
+        return table
+    for column in table.columns:
+        of = re.sub(r",? interval(?=$|,)", "", str(column))
+        of = next((c for c in (of, f"{of} (points)", f"{of}, here") if c != column and c in table), None)
+        numbers = of is not None and pd.api.types.is_float_dtype(table[of])
+        if numbers and table[column].map(_is_interval).all():
+            ends = [e if isinstance(e, tuple) else (np.nan, np.nan) for e in table[column]]
+            pairs = pd.Series(list(zip(table[of], ends)), index=table.index, dtype=object)
+            table = table.assign(**{of: pairs}).drop(columns=column)
+    return table
+
+
+def _is_interval(value: object) -> bool:
+    return isinstance(value, tuple) or bool(pd.isna(value))
+
+
 def _heading(name: object) -> str:
     """A column's name in words: "reduced_tokens_percent" is printed "reduced tokens"."""
     ending = next((u for u in UNITS if str(name).endswith(u)), "")
     return str(name).removesuffix(ending).replace("_", " ")
 
 
-def _formatter(pattern: str):
+def _formatter(pattern: str) -> Callable[[object], str]:
     def text(value: object) -> str:
+        if isinstance(value, tuple) and isinstance(value[1], tuple):  # an estimate and its interval
+            return text(value[0]) if np.isnan(value[1][0]) else f"{text(value[0])} {text(value[1])}"
         if isinstance(value, tuple):  # an interval
             return "–" if np.isnan(value[0]) else f"[{pattern.format(value[0])}, {pattern.format(value[1])}]"
         if isinstance(value, int | float | np.number):
