@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from book_site import PHONE, SETTLED, context
+from book_site import PHONE, ROOT, SETTLED, context
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one worker builds the pages once
 
@@ -109,3 +109,43 @@ def test_search_finds_the_explorer_from_the_disk(site, page):
     page.wait_for_selector("#search-results li a")
     links = page.locator("#search-results li a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
     assert any("explorer.html" in link for link in links)
+
+
+PAGE = """<!doctype html><div class="bd-sidebar-primary"><nav class="bd-links">
+<p class="caption">Small</p><ul><li><a href="{up}editions/small/A.html">A</a>
+<li><a href="{up}editions/small/B.html">B</a></ul>
+<p class="caption">Large 2.5</p><ul><li><a href="{up}editions/large-2.5/A.html">A</a></ul>
+<p class="caption">Words</p><ul><li><a href="{up}words.html">Words</a></ul></nav></div>
+<main><h1>A</h1><p>Edition: one</p><a id="ref" href="{up}editions/small/A.html#sec-a-small">A</a>
+<a id="only" href="{up}editions/small/B.html">B</a></main>
+<div class="prev-next-footer"><a id="next" href="{up}editions/large-2.5/A.html">next</a></div>
+<script src="{script}"></script>"""
+
+
+def test_a_reader_chooses_the_edition_once(page, tmp_path):
+    script = (ROOT / "book" / "_static" / "editions.js").as_uri()
+    for name in ("editions/small/A.html", "editions/small/B.html", "editions/large-2.5/A.html", "words.html"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(PAGE.format(up="../" * name.count("/"), script=script))
+
+    def listed():
+        return [link.get_attribute("href") for link in page.locator("nav a").all() if link.is_visible()]
+
+    page.goto((tmp_path / "editions/small/A.html").as_uri())
+    assert len(listed()) == 3 and not page.locator("#next").is_visible()  # not on into another edition
+    with page.expect_navigation():
+        page.select_option("main select", label="Large 2.5")
+    assert page.url.endswith("/editions/large-2.5/A.html") and len(listed()) == 2
+    page.goto((tmp_path / "words.html").as_uri())
+    assert listed() == ["editions/large-2.5/A.html", "words.html"] and page.locator("select").count() == 1
+    assert page.locator("#ref").evaluate("a => a.href").endswith("/large-2.5/A.html#sec-a-large-2-5")
+    assert page.locator("#only").evaluate("a => a.href").endswith("/small/B.html")
+
+
+def test_without_scripts_every_edition_is_listed(browser, tmp_path):
+    (tmp_path / "words.html").write_text(PAGE.format(up="", script="none.js"))
+    session = context(browser, java_script_enabled=False)
+    page = session.new_page()
+    page.goto((tmp_path / "words.html").as_uri())
+    assert all(link.is_visible() for link in page.locator("nav a").all())
+    session.close()
