@@ -22,7 +22,7 @@ WHOLE = re.compile(
 )  # intervals, names with a hyphen, signed numbers
 ONE = r"[-+]?\d[\d.,]*(?:e[-+]\d+)?%?"
 NUMBER = re.compile(rf"–|nan|{ONE}|(?:{ONE} )?\[{ONE}, {ONE}\]")  # an estimate, its interval, or both
-COLUMN, CHARACTER, PADDING = 680, 8, 17  # pixels: the page's text, a table's letter, around a cell
+COLUMN, CHARACTER, PADDING = 680, 9, 17  # pixels: the page's text, a table's letter, around a cell
 
 
 class results_table(nodes.General, nodes.Element):
