@@ -6,6 +6,7 @@ caller's: they state the finding. Series differ by marker or hatch as well as by
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from textwrap import shorten
@@ -52,7 +53,9 @@ def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         plt.rcParams.update(theme)
         try:
             figure = draw(*arguments, **options)
-            figure.draw_without_rendering()  # ticks take their style when they are first drawn
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Glyph .* missing")  # a stranger's name may have such
+                figure.draw_without_rendering()  # ticks take their style when they are first drawn
             return figure
         finally:
             plt.rcParams.update(before)
