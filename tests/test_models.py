@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import make_tiny
@@ -291,3 +292,16 @@ def test_a_kernel_without_widgets_starts_without_a_warning():
     started = "import IPython, ipykernel.zmqshell, cclib, tqdm.auto"
     ran = subprocess.run([sys.executable, "-c", started], capture_output=True, text=True, check=True)
     assert ran.stderr == ""
+
+
+def test_a_gguf_whose_scaled_positions_would_be_lost_is_refused(tmp_path):
+    """Llama 3.1 and later keep factors of their positions beside the weights; transformers drops them."""
+    gguf = pytest.importorskip("gguf")
+    writer = gguf.GGUFWriter(tmp_path / "scaled.gguf", "llama")
+    writer.add_tensor("rope_freqs.weight", np.ones(8, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(ValueError, match="scales its positions .rope_freqs.weight.*safetensors"):
+        cclib.load_model(tmp_path / "scaled.gguf", device="cpu")

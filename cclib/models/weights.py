@@ -16,6 +16,12 @@ from typing import Any
 from cclib.names import ATLAS, HUB_ID, pinned
 
 ATLAS_FOLDER = Path(__file__).parents[1] / "atlas" / "weights"
+GGUF_HEADER = 1 << 26  # bytes in which a file names its keys and tensors
+SCALED_POSITIONS = (
+    b"rope_freqs.weight",
+    b"rope_factors_long.weight",
+    b".rope.scaling.factor",
+)  # Llama 3.1, Phi
 TRUST = {"pickle", "remote_code"}  # what can run code of a model's maker
 
 
@@ -40,8 +46,15 @@ def locate(name: str | Path, revision: str | None, trust: Collection[str] = ()) 
             if (magic := f.read(4)) != b"GGUF":
                 raise ValueError(f"{path.name} is not a GGUF file: it starts with {magic!r}, not b'GGUF'")
             (gguf_version,) = struct.unpack("<I", f.read(4))
+            names = f.read(GGUF_HEADER)
         if gguf_version < 2:
             raise ValueError(f"{path.name}: GGUF version {gguf_version}; convert it to version 2 or 3")
+        scaled = [key for key in SCALED_POSITIONS if key in names and b"gpt-oss.rope" not in names]
+        if scaled:
+            raise ValueError(
+                f"{path.name} scales its positions ({scaled[0].decode()}), which transformers does not read "
+                "from GGUF, so its answers would be another model's; give the model as safetensors"
+            )
         return str(path.parent), {"gguf_file": path.name}
     if path.is_dir():
         if not any(path.glob("*.safetensors")) and any(path.glob("*.bin")) and "pickle" not in trust:
