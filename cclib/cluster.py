@@ -30,7 +30,6 @@ class Worker:
         from cclib.models.load import load_model
 
         self.model, self.layer = load_model(name, device=device, dtype=dtype), layer
-        self.made = json.dumps(self.model.provenance(), sort_keys=True)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of a trace for questions in JSON, each with the provenance of the model that answered."""
@@ -40,7 +39,8 @@ class Worker:
         answer = answer_questions if questions[0].choices else answer_open_questions
         rows = [row for part in answer(self.model, questions, self.layer) for row in part]
         table = pa.Table.from_pylist(rows, schema=SCHEMA)
-        return table.append_column("made", pa.array([self.made] * len(table)))
+        made = json.dumps(self.model.provenance(), sort_keys=True)  # how it reads is known only now
+        return table.append_column("made", pa.array([made] * len(table)))
 
 
 class ClusterModel:
