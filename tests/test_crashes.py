@@ -32,9 +32,10 @@ NURSERY = """
 import os, sys, torch
 torch.set_num_threads(1)
 import cclib
-from cclib import confidence, recording
+from cclib import recording
+from cclib.confidence import forward
 recording.FLUSH_ROWS = 1
-confidence.PACK_TOKENS["cpu"] = 256
+forward.PACK_TOKENS["cpu"] = 256
 model = cclib.load_model("atlas-s", device="cpu")
 questions = cclib.load_benchmark("atlas", limit=int(sys.argv[1]))
 for store in map(str.strip, sys.stdin):
