@@ -39,6 +39,7 @@ def run_card(study: Study) -> pd.DataFrame:
             "width": width,
             "layer of P(IK)": about.get("hidden_layer"),
             "weights": str(about.get("checksum", "not known"))[:19],
+            "weights as stored": about.get("quantisation"),
             "precision": about.get("dtype"),
             "device": about.get("device"),
             "recorded": about.get("recorded"),

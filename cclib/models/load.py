@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cclib.models.api import APIModel
 from cclib.models.local import LanguageModel
+from cclib.models.stored import quantisation
 from cclib.models.weights import TRUST, checksum, locate, refuse_incomplete, refused
 from cclib.names import ATLAS, is_api
 
@@ -114,6 +115,7 @@ def load_model(
         dtype=dtype,
         checksum=checksum(place, options),
         revision=options.get("revision"),
+        quantisation=quantisation(place, options),
     )
 
 

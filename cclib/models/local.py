@@ -37,6 +37,7 @@ class LanguageModel:
     dtype: str
     checksum: str  # sha256 of the weights, or the hub's commit
     revision: str | None = None  # as asked for: a hub commit, tag or branch
+    quantisation: str | None = None  # of its files, whatever precision they are used in
     how_read: HowRead | None = None  # not known before the first prompts are read
 
     @property
@@ -94,6 +95,7 @@ class LanguageModel:
             "parameters": self.parameters,
             "n_layers": self.n_layers,
             "d_model": self.d_model,
+            "quantisation": self.quantisation,
             "dtype": self.dtype,
             "head": "float32" if self.dtype in ("bfloat16", "float16") else self.dtype,  # of the vocabulary
             "device": _device_name(self.device),

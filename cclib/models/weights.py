@@ -123,23 +123,36 @@ def refuse_incomplete(name: str | Path, found: Mapping[str, Collection[Any]]) ->
 
 def checksum(place: str, options: dict[str, Any]) -> str:
     """The hub's commit where the weights come from the hub, else the sha256 of the weight files."""
-    folder = Path(place)
-    if not folder.is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(place, "config.json", revision=options.get("revision"))
-        if not isinstance(cached, str):
-            raise ValueError(
-                f"model {place!r} was loaded, but the hub's cache does not say from which commit"
-            )
-        return f"commit:{Path(cached).parent.name}"
-    gguf = options.get("gguf_file")
-    files = [folder / gguf] if gguf else sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    folder = files_folder(place, options)
+    if not Path(place).is_dir():
+        return f"commit:{folder.name}"
+    files = weight_files(folder, options)
     if not files:
         raise ValueError(f"there are no weights in {folder}: expected .safetensors files")
+    return f"sha256:{_sha256(tuple(files), states_of(files))}"
+
+
+def files_folder(place: str, options: dict[str, Any]) -> Path:
+    """The folder that holds a model's files; of one from the hub, in the hub's cache."""
+    if Path(place).is_dir():
+        return Path(place)
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(place, "config.json", revision=options.get("revision"))
+    if not isinstance(cached, str):
+        raise ValueError(f"model {place!r} was loaded, but the hub's cache does not say from which commit")
+    return Path(cached).parent
+
+
+def weight_files(folder: Path, options: dict[str, Any]) -> list[Path]:
+    if gguf := options.get("gguf_file"):
+        return [folder / gguf]
+    return sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+
+
+def states_of(files: Collection[Path]) -> tuple:
     # a file that is written anew, at the same moment and of the same size even, has another time of change
-    states = [(s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in map(Path.stat, files)]
-    return f"sha256:{_sha256(tuple(files), tuple(states))}"
+    return tuple((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in map(Path.stat, files))
 
 
 @lru_cache

@@ -24,6 +24,7 @@ import cclib
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.models.progress import Progress
+from cclib.models.stored import quantisation_at_hand
 from cclib.names import is_api, slug
 from cclib.questions import Question, refuse_duplicates
 from cclib.recording.store import (
@@ -101,7 +102,12 @@ def collect(
         if held.left:
             ready = _load(model, held, layer, device, dtype, engine, worker) if named else model
             held = Held(_record(ready, questions, folder, layer, progress), questions)
-    return held.trace(notes)
+    trace = held.trace(notes)
+    if (
+        named and wanted["checksum"] and not trace.provenance.get("quantisation")
+    ):  # recorded before it was noted
+        trace.provenance |= {"quantisation": quantisation_at_hand(model)}
+    return trace
 
 
 def _check(model: object, questions: Sequence[Question], engine: str) -> None:
