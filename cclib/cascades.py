@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,6 +27,9 @@ class Cascade:
     stage: np.ndarray  # (n,) int, who answered
     pt: tuple[float, ...]  # (k - 1,)
     pik: tuple[float | None, ...]  # (k - 1,), None where P(IK) is left out
+    stops: ClassVar[bool] = (
+        False  # whether passes really end where P(IK) says escalate, as `left_early` has it
+    )
 
     @cached_property
     def correct(self) -> np.ndarray:
@@ -44,7 +48,23 @@ class Cascade:
     @property
     def passes(self) -> np.ndarray:
         """(k,) questions that each stage ran on, answered or not"""
-        return self.stage_counts[::-1].cumsum()[::-1]
+        return self.ran.sum(axis=1)
+
+    @cached_property
+    def ran(self) -> np.ndarray:
+        """(k, n) bool: the stage was asked"""
+        return self.stage >= np.arange(len(self.stages))[:, None]
+
+    @cached_property
+    def read(self) -> np.ndarray:
+        """(k, n) bool: P(IK) was read"""
+        piks = [*self.pik, None][: len(self.stages)]
+        return self.ran & np.array([[threshold is not None] for threshold in piks])
+
+    @cached_property
+    def deciding(self) -> np.ndarray:
+        """(k, n) FLOPs of what decides beside P(IK): none where confidences are compared as they are"""
+        return np.zeros(self.ran.shape)
 
     @cached_property
     def prediction(self) -> np.ndarray | None:

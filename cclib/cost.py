@@ -108,7 +108,12 @@ def probe_cost(trace: Trace, per_token: bool = False) -> np.ndarray:
     """
     if trace.d_model is None:
         return np.full(len(trace), np.nan)
-    flops = np.full(len(trace), 2.0 * (trace.d_model * HIDDEN_UNITS + HIDDEN_UNITS))
+    return reading_cost(trace, 2.0 * (trace.d_model * HIDDEN_UNITS + HIDDEN_UNITS), per_token)
+
+
+def reading_cost(trace: Trace, flops: float | np.ndarray, per_token: bool = False) -> np.ndarray:
+    """(n,) FLOPs of something that is worked out once a question, on the scale of the passes' cost."""
+    flops = np.broadcast_to(np.asarray(flops, float), len(trace))
     if per_token or trace.prompt_tokens is None:
         return flops
     return flops / np.maximum(_tokens_of(trace, "both"), 1)
@@ -126,7 +131,8 @@ def compute(
     Args:
         accounting: "paper" (Eq. 6) or "every-pass".
         early_exit: charge a pass only up to the layer that P(IK) is read at, where P(IK) alone says
-            escalate. Matters to "every-pass" only: the paper's accounting has no passes that stop.
+            escalate (always, of a policy that stops passes there). Matters to "every-pass" only: the
+            paper's accounting has no passes that stop.
         per_token: see `stage_cost`.
         sizes: (k,) parameters of the stages. Default: Eq. 3; all weights where a stage's shape is not
             known but all sizes are.
@@ -149,7 +155,7 @@ def compute(
                 if np.isnan(size)
                 else f"{trace.model}: tokens, layers or width are not recorded; pass per_token=False"
             )
-        if early_exit and result.left_early[i].any():
+        if (early_exit or result.stops) and result.left_early[i].any():
             if trace.hidden_layer and trace.n_layers:
                 flops = np.where(result.left_early[i], flops * trace.hidden_layer / trace.n_layers, flops)
             else:
@@ -158,9 +164,10 @@ def compute(
     reference = float(stage_cost(stages[-1], sizes[-1], per_token).sum())
     charged = _charge(result, per_question, accounting)
     if accounting == "every-pass":
-        for i, threshold in enumerate(result.pik):
-            if threshold is not None:
-                charged[i] += probe_cost(stages[i], per_token)[result.stage >= i].sum()
+        for i in np.flatnonzero(result.read.any(axis=1)):
+            charged[i] += probe_cost(stages[i], per_token)[result.read[i]].sum()
+        for i, trace in enumerate(stages):
+            charged[i] += reading_cost(trace, result.deciding[i], per_token).sum()
     return Cost("FLOPs", accounting, [t.model for t in result.stages], charged, reference, missing)
 
 
@@ -255,8 +262,9 @@ def check_accounting(accounting: str) -> None:
 def _charge(result: Cascade, per_question: Sequence[np.ndarray], accounting: str) -> np.ndarray:
     """(k,) cost of each stage from its (n,) costs a question."""
     check_accounting(accounting)
-    ran = np.equal if accounting == "paper" else np.greater_equal
-    return np.array([v[ran(result.stage, i)].sum() for i, v in enumerate(per_question)])
+    answered = result.stage == np.arange(len(per_question))[:, None]
+    charged = answered if accounting == "paper" else result.ran
+    return np.array([v[at].sum() for v, at in zip(per_question, charged)])
 
 
 def _cost(

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 import cclib
-from cclib import cluster
 from cclib.atlas import MODELS, WEIGHTS
+from cclib.recording import cluster
 from cclib.traces import SCHEMA
 
 QUESTIONS = 400

@@ -14,6 +14,7 @@ METHOD = {p.stem for p in ROOT.glob("*.py")} - GROUND - DATA - {"__main__"} | {
     "benchmarks",
     "confidence",
     "models",
+    "policies",
     "recording",
 }
 BELOW = METHOD | DATA | GROUND

@@ -43,8 +43,8 @@ from cclib.recording.store import (
 from cclib.traces import SCHEMA, Trace, part_name, read_provenance
 
 if TYPE_CHECKING:
-    from cclib.cluster import ClusterModel
     from cclib.models.api import APIModel
+    from cclib.recording.cluster import ClusterModel
 
 __all__ = ["answers_of", "collect", "recorded"]
 FLUSH_ROWS, FLUSH_SECONDS = 512, 20.0
@@ -77,7 +77,7 @@ def collect(
             `cclib.load_model`.
         engine: "local", or "ray" for the workers of a Ray cluster; the model is then a name, which every
             worker loads.
-        worker: with "ray", what one worker takes of its node; see `cclib.cluster.ClusterModel`.
+        worker: with "ray", what one worker takes of its node; see `cclib.recording.cluster.ClusterModel`.
 
     Returns:
         The trace of exactly these questions, in their order.
@@ -147,7 +147,7 @@ def _load(
     if dtype == "auto":
         dtype = held.about.get("dtype") or dtype
     if engine == "ray":
-        from cclib.cluster import ClusterModel
+        from cclib.recording.cluster import ClusterModel
 
         return ClusterModel(name, held.left, layer, device, dtype, worker)
     try:

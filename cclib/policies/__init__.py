@@ -1,0 +1,10 @@
+"""Rules of who is asked, as plain data; the candidates of every family; and the cheapest that is proven."""
+
+from cclib.policies.policy import ABSTAIN as ABSTAIN
+from cclib.policies.policy import Condition as Condition
+from cclib.policies.policy import Policy as Policy
+from cclib.policies.policy import Run as Run
+from cclib.policies.policy import Stage as Stage
+from cclib.policies.readings import BY_TRAIN as BY_TRAIN
+from cclib.policies.readings import Readings as Readings
+from cclib.policies.scores import Score as Score
