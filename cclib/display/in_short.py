@@ -181,16 +181,34 @@ def where_sure(study: Study, table: pd.DataFrame, pt: float) -> str:
     )
 
 
-def taste_for_letters(away: pd.Series) -> str:
-    """Appendix C: by how much a model's share of a letter misses that letter's share of right answers."""
-    if not len(away):
-        return ""
+def letters(table: pd.DataFrame) -> str:
+    """Section 2.2, from `letter_counts.by_model`: each model's favourite letter, and what it is worth."""
+    said = []
+    for name, rows in table.groupby(level="model", sort=False) if len(table) else ():
+        rows = rows.droplevel("model")
+        favourite = (rows["share chosen"] - rows["share right"].fillna(0)).idxmax()
+        row, overall = (
+            rows.loc[favourite],
+            float((rows["share chosen"] * rows["accuracy where chosen"]).sum()),
+        )
+        right = "" if np.isnan(row["share right"]) else f", where it is right for {row['share right']:.0%}"
+        said.append(
+            f"{name} chooses {favourite} for {row['share chosen']:.0%} of the questions{right}; "
+            f"{row['accuracy where chosen']:.0%} of these answers are right, of all its answers {overall:.0%}"
+        )
+    return "".join(f"- {line}.\n" for line in said) or "No model of this edition chose letters."
+
+
+def prompt_lengths(tokens: Mapping[str, np.ndarray]) -> str:
+    """Appendix C: the template's length and the prompts' (n,) tokens, a model each."""
+    said = [
+        f"{np.median(n):,.0f} by {name}'s tokenizer ({n.min():,} to {n.max():,})"
+        for name, n in tokens.items()
+    ]
+    lengths = f"; of tokens, the median prompt has {', '.join(said)}" if said else ""
+    characters = len(prompts.MULTIPLE_CHOICE)
     return (
-        f"{IN_SHORT}All models read the same {len(prompts.MULTIPLE_CHOICE)} characters of template around "
-        "a question. "
-        f"The strongest taste for a letter has {away.idxmax()}: it chooses one letter "
-        f"{100 * away.max():.1f} points "
-        "more or less often than that letter is right."
+        f"{IN_SHORT}All models read the same {characters} characters of template around a question{lengths}."
     )
 
 
