@@ -1,6 +1,7 @@
 """Editions: what is executed, what is only refreshed, what a page calls its labels."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -369,6 +370,24 @@ def test_source_notebooks_are_stripped_and_parameterised(path):
                 f"cell {number} has outputs: nbstripout"
             )
     assert parameter_names(source, path.stem) <= set(PARAMETERS)
+
+
+# A cell shows 84 characters at 1,280 pixels, one in a solution 82; fonts differ a little.
+SHOWN = 78
+
+
+@pytest.mark.parametrize(
+    "path", [*SOURCES, *sorted((ROOT / "book").glob("*.md")), ROOT / "README.md"], ids=lambda p: p.stem
+)
+def test_no_line_of_code_is_longer_than_a_page_shows(path):
+    if path.suffix == ".md":
+        cells = [nbformat.v4.new_markdown_cell(path.read_text())]
+    else:
+        cells = nbformat.read(path, as_version=4).cells
+    fenced = re.compile(r"^```(?:\w+|\{code-block\}.*)\n(.*?)^```$", re.M | re.S)
+    code = [[c.source] if c.cell_type == "code" else fenced.findall(c.source) for c in cells]
+    long = [line for blocks in code for block in blocks for line in block.splitlines() if len(line) > SHOWN]
+    assert not long, "\n".join(long)
 
 
 def test_the_repositorys_editions_are_well_formed():
