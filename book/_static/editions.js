@@ -53,8 +53,18 @@ addEventListener("DOMContentLoaded", () => {
   if (!here && !front)  // prose goes to the chosen edition where that has the chapter
     for (const link of document.querySelectorAll("main a"))
       if (hidden(link.href)) link.href = same(link.href) ?? link.href;
-  for (const link of document.querySelectorAll(".prev-next-footer a"))
-    if (hidden(link.href)) link.hidden = true;
+  // "next" and "previous" go along the chapters that are listed
+  const listed = parts.filter(p => !p.list.hidden).flatMap(p => p.links);
+  const at = listed.findIndex(a => a.getAttribute("href") === "#" || a.href === location.href.split("#")[0]);
+  for (const link of document.querySelectorAll(".prev-next-footer a")) {
+    if (!hidden(link.href)) continue;
+    const neighbour = at < 0 ? undefined : listed[at + (link.classList.contains("left-prev") ? -1 : 1)];
+    link.hidden = !neighbour;
+    if (!neighbour) continue;
+    link.href = neighbour.href;
+    link.title = "";
+    (link.querySelector(".prev-next-title") ?? link).textContent = neighbour.textContent.trim();
+  }
   const found = document.querySelector("#search-results");
   if (found) new MutationObserver(() => {
     for (const link of found.querySelectorAll("ul.search > li > a"))

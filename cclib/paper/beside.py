@@ -99,9 +99,11 @@ def compute_beside(study: Study, number: int, pt: float, pik: float | None) -> p
             "here": name,
             "reduced, paper": row["reduced_compute_percent"] / 100,
             "reduced, here, by the paper's count": ours.get("reduced compute, paper", np.nan),
-            "reduced interval": ours.get("reduced compute, paper, interval", stats.NO_INTERVAL),
+            "reduced, here, by the paper's count, interval": ours.get(
+                "reduced compute, paper, interval", stats.NO_INTERVAL
+            ),
             "reduced, here, every pass": ours.get("reduced compute, every pass", np.nan),
-            "reduced every-pass interval": saving_interval(*every) if result else stats.NO_INTERVAL,
+            "reduced, here, every pass, interval": saving_interval(*every) if result else stats.NO_INTERVAL,
             "reduced, here, with early exit": cost.reduced(*every, early_exit=True) if result else np.nan,
             "time, paper": row.get("time_percent", np.nan) / 100,
             "time, here": -cost.seconds(*every).reduced if result else np.nan,
