@@ -6,11 +6,13 @@ of 15,000 people or more, and only if it does not carry its country's name.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from itertools import filterfalse
 
 SEED = 20_240
 
@@ -96,8 +98,10 @@ def stable_hash(text: str) -> int:
 
 def plain(name: str) -> str:
     """The name without diacritics."""
+    if name.isascii():
+        return name
     folded = unicodedata.normalize("NFKD", name.replace("’", "'").replace("‘", "'"))
-    return "".join(c for c in folded if not unicodedata.combining(c))
+    return "".join(filterfalse(unicodedata.combining, folded))
 
 
 @cache
@@ -140,7 +144,7 @@ def cities() -> list[City]:
             for other in row["alternatenames"]:
                 elsewhere.setdefault(plain(other).casefold(), set()).add(row["countrycode"])
     nations = countries()
-    country_names = {c.name.casefold() for c in nations.values()}
+    names_a_country = re.compile("|".join(re.escape(c.name.casefold()) for c in nations.values())).search
     kept = []
     for row in raw:
         name = plain(row["name"])
@@ -153,9 +157,9 @@ def cities() -> list[City]:
             and name.replace(" ", "").replace("-", "").replace("'", "").isalpha()
             and len(name) <= 18
             and name.count(" ") <= 2
-            and not any(c in low for c in country_names)
             and "jerusalem" not in low
             and elsewhere.get(low, set()) <= {row["countrycode"]}
+            and not names_a_country(low)
         ):
             code = row["countrycode"]
             kept.append(

@@ -1,7 +1,7 @@
-"""Kernels that start warm: forked from one process that has imported what the chapters import.
+"""Kernels that start warm: forked from one process that has what all chapters begin with.
 
-A kernel of its own takes some seconds to import torch, transformers and the rest, more than most chapters
-take to run. Where a system cannot fork, Jupyter's own kernels are used.
+A kernel of its own takes some seconds to import torch, transformers and the rest and to make Atlas'
+questions, more than most chapters take to run. Where a system cannot fork, Jupyter's own kernels are used.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def serve() -> None:
     """Fork a kernel for each line of the input, and write its process's number."""
     for name in IMPORTED:
         importlib.import_module(name)
+    importlib.import_module("cclib").load_benchmark("atlas")  # made anew it takes a chapter some seconds
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the kernels: they leave nothing behind
     for line in sys.stdin:
         pid = os.fork()

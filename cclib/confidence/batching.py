@@ -13,7 +13,8 @@ from cclib.confidence.forward import first_device
 from cclib.confidence.reading import how_read
 from cclib.models.local import LanguageModel
 
-SEQUENCES = {"cpu": 128, "cuda": 1024}  # at once, if they fit
+SEQUENCES = {"cpu": 128, "cuda": 1024}  # that go on at once, if they fit
+PROMPTS = {"cpu": 32, "cuda": 1024}  # that are read at once: the numbers of more would leave the caches
 
 
 @dataclass
@@ -52,7 +53,8 @@ def batches(
     def fit(i: int) -> int:
         if not together:
             return 1
-        return max(1, _sequences(model, len(prompts[i]) + new_tokens, read) // copies)
+        most = PROMPTS.get(model.device.split(":")[0], 32)
+        return max(1, min(most, _sequences(model, len(prompts[i]) + new_tokens, read) // copies))
 
     start = 0
     while start < len(order):

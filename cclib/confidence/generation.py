@@ -21,6 +21,8 @@ from cclib.confidence.reading import refuse_no_numbers
 from cclib.models.local import LanguageModel
 from cclib.prompts import NEW_TOKENS
 
+AT_A_TIME = 8  # greedy tokens; the rows that have ended then are left out
+
 
 @dataclass(frozen=True)
 class Written:
@@ -68,8 +70,20 @@ def continuations(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> list[list[list[int]]]:
-    """Tokens that follow each prompt, up to the end token: one greedy list, or as many as `samples`."""
-    return continue_prompts(model, prompts, new_tokens, samples, temperature, seed)[0]
+    """Tokens that follow each prompt, up to the end token: one greedy list, or as many as `samples`.
+
+    A greedy list grows a few tokens at a time, since a batch goes on until its last row has ended.
+    """
+    if samples:
+        return continue_prompts(model, prompts, new_tokens, samples, temperature, seed)[0]
+    out, left = [[[]] for _ in prompts], list(range(len(prompts)))
+    for start in range(0, new_tokens, AT_A_TIME):
+        more = min(AT_A_TIME, new_tokens - start)
+        wrote, _ = continue_prompts(model, [[*prompts[i], *out[i][0]] for i in left], more)
+        for i, (tokens,) in zip(left, wrote):
+            out[i][0] += tokens
+        left = [i for i, (tokens,) in zip(left, wrote) if len(tokens) == more]
+    return out
 
 
 def continue_prompts(

@@ -28,23 +28,21 @@ def over_splits(study: Study, pt: float, pik: float | None, n: int = 5) -> pd.Da
         not np.array_equal(t.question_id, first.question_id) for s in parts for t, first in zip(s, parts[0])
     ):
         return pd.DataFrame()
-    probes = [stage[0].hidden is not None and stage[1].hidden is not None for stage in parts[:-1]]
-    used = study.threshold(pik) if all(probes) else None
+    probed = all(t.hidden is not None for stage in parts[:-1] for t in stage[:2])
+    used = study.threshold(pik) if probed else None
     pools = [Trace(_stacked([t.table for t in stage]), stage[2].provenance) for stage in parts]
     subject = pd.Series(pools[0].column("subject"))
     wanted = pd.Series(parts[0][2].column("subject")).value_counts()
-    own = np.concatenate(
-        [np.full(len(t), k) for k, t in enumerate(parts[0])]
-    )  # 0 train, 1 validation, 2 test
     rows = {}
     for seed in range(n):
-        part = own if not seed else _drawn_parts(subject, wanted, np.random.default_rng(study.seed + seed))
-        stages = []
-        for pool, probed in zip(pools, [*probes, False]):
-            train, validation, test = (pool.select(pool.question_id[part == k]) for k in range(3))
-            if probed and used is not None:
-                test = PIK.fit(train, validation, seed=study.seed).score(test)
-            stages.append(test)
+        stages = [stage[2] for stage in parts]  # the study's own, scored by its own probes
+        if seed:
+            part = _drawn_parts(subject, wanted, np.random.default_rng(study.seed + seed))
+            drawn = [[pool.select(pool.question_id[part == k]) for k in range(3)] for pool in pools]
+            stages = [test for _, _, test in drawn]
+            if used is not None:
+                fits = (PIK.fit(train, validation, seed=study.seed) for train, validation, _ in drawn[:-1])
+                stages = [*(probe.score(test) for probe, test in zip(fits, stages)), stages[-1]]
         row = against_last_model(cascade(stages, pt, used))
         del row["PD (relative)"], row["reduced compute, paper, interval"]
         rows[f"split {study.seed + seed}", "P(T) alone" if used is None else "P(T) and P(IK)"] = row

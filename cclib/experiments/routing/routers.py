@@ -70,6 +70,7 @@ def probability_right(x: Features, right: np.ndarray, new: Features, strength: f
     """(n,) logistic regression's probability that a model is right; constant where it always or never was."""
     if len(np.unique(right)) < 2:
         return np.full(new.shape[0], float(np.mean(right)))
+    x, new = _seen_in_training(x, new)
     return LogisticRegression(C=strength, max_iter=2000).fit(x, right).predict_proba(new)[:, 1]
 
 
@@ -120,6 +121,7 @@ def matrix_factorisation(
     """
     import torch
 
+    x, new = _seen_in_training(x, new)
     if sparse.issparse(x):
         svd = TruncatedSVD(min(128, x.shape[1] - 1, x.shape[0] - 1), random_state=seed).fit(x)
         x, new = svd.transform(x), svd.transform(new)
@@ -193,6 +195,14 @@ def _nearest(x: Features, new: Features, k: int) -> np.ndarray:
     """(n, k) rows of the training questions with the largest cosine, the nearest first."""
     index = NearestNeighbors(n_neighbors=min(k, x.shape[0]), metric="cosine", algorithm="brute").fit(x)
     return index.kneighbors(new, return_distance=False)
+
+
+def _seen_in_training(x: Features, new: Features) -> tuple[Features, Features]:
+    """Without the words that no training text has: nothing is learned of them, and hashing has many."""
+    if not sparse.issparse(x):
+        return x, new
+    seen = x.getnnz(axis=0) > 0
+    return x[:, seen], new[:, seen]
 
 
 def _dense(x: Features) -> np.ndarray:
