@@ -22,6 +22,7 @@ _HOME = {
     "load_model": "models.load",
     "Trace": "traces",
     "collect": "recording",
+    "few_shot": "prompts",
     "read_trace": "traces",
     "PIK": "confidence.p_ik",
     "ask": "live",

@@ -1,6 +1,6 @@
 """The files of an exported study, which replays without models: one writer and one reader for each.
 
-    study.json                    the benchmark, the seed, the models
+    study.json                    the benchmark, the seed, the models, the prompt
     MODEL/part-*.parquet          rows of all parts, told apart by the column `part`
     MODEL/provenance.json         what made them
     MODEL/layers.csv, sizes.csv   probes at every layer, and from ever more training questions
@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cclib.prompts import TABLE_7
 from cclib.stats import NO_INTERVAL
 from cclib.traces import Trace, part_name, read_trace
 
@@ -41,13 +42,13 @@ def is_export(folder: str | Path) -> bool:
     return (Path(folder) / ABOUT).exists()
 
 
-def write_about(folder: Path, benchmark: str, seed: int, models: list[str]) -> None:
-    about = {"benchmark": benchmark, "seed": seed, "models": models}
+def write_about(folder: Path, benchmark: str, seed: int, models: list[str], prompt: str) -> None:
+    about = {"benchmark": benchmark, "seed": seed, "models": models, "prompt": prompt}
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """The keys benchmark, seed and models.
+    """The keys benchmark, seed, models and prompt.
 
     Raises:
         NotAtHand: no study was exported there.
@@ -56,7 +57,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not is_export(folder):
         raise NotAtHand(f"{folder} holds no exported study; run the models, and export it")
     try:
-        return json.loads((folder / ABOUT).read_text())
+        return {"prompt": TABLE_7} | json.loads((folder / ABOUT).read_text())
     except ValueError as error:
         raise ValueError(f"{folder / ABOUT} is damaged ({error}); export the study again") from error
 

@@ -17,14 +17,15 @@ from weakref import WeakValueDictionary
 
 import pandas as pd
 
-from cclib import replay
-from cclib.benchmarks import load_benchmark
+from cclib import prompts, replay
+from cclib.benchmarks import development_questions, load_benchmark
 from cclib.benchmarks.logged import LOGGED, logged_benchmark
 from cclib.cascades import Cascade, cascade, chains, check_stages
 from cclib.confidence.p_ik import PIK
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, is_log, runs_here, slug
+from cclib.prompts import Prompt
 from cclib.questions import Question, check_limit, check_parts, check_seed, split, spread
 from cclib.recording import answers_of, collect, recorded
 from cclib.traces import Trace, read_trace
@@ -43,6 +44,7 @@ class Source:
     outside: dict[str, Trace] = field(default_factory=dict, repr=False)  # known by their answers, by name
     parts: dict[str, list[str]] = field(default_factory=dict, repr=False)  # ids of each part's questions
     logged: list[Question] | None = None  # the questions of the logs, where these make the benchmark
+    prompt: Prompt = field(default_factory=Prompt)
     loaded: WeakValueDictionary = field(default_factory=WeakValueDictionary, repr=False, compare=False)
 
 
@@ -63,6 +65,14 @@ class Study:
 
     def __len__(self) -> int:
         return len(self.test[0])
+
+    @property
+    def prompt(self) -> str:
+        """The name of the prompt that the questions were put in."""
+        named = self.source.prompt.name
+        if named != prompts.AUTO:
+            return named
+        return next((t.provenance["prompt"] for t in self.test if "prompt" in t.provenance), prompts.TABLE_7)
 
     @property
     def live(self) -> bool:
@@ -92,7 +102,8 @@ class Study:
         if found is None:
             dtype = self.test[stage].provenance.get("dtype") or "auto"
             found = load_model(self.source.names[stage], device=self.source.device, dtype=dtype)
-            self.source.loaded[self.models[stage]] = found
+        found = found.asked(self.source.prompt, is_open=not self.questions[0].choices)
+        self.source.loaded[self.models[stage]] = found
         return found
 
     def record(self, stage: int, questions: Sequence[Question]) -> Trace:
@@ -105,6 +116,7 @@ class Study:
             layer=about.get("hidden_layer"),
             device=self.source.device,
             dtype=about.get("dtype") or "auto",
+            prompt=self.source.prompt,
         )
 
     def part(self, stage: int, part: str) -> Trace | None:
@@ -207,6 +219,7 @@ def load_study(
     traces_dir: str | Path = "traces",
     device: str | None = None,
     probe_last: bool = False,
+    prompt: str | Prompt = prompts.AUTO,
 ) -> Study:
     """Record (or replay) a family on a benchmark and fit its probes.
 
@@ -223,24 +236,29 @@ def load_study(
         traces_dir: where traces are kept, or the folder of an exported study, which needs neither
             models nor the benchmark's files.
         probe_last: fit a probe for the last model too, for a cascade that goes on after it.
+        prompt: "auto" (the paper's: Table 7, in chat roles where the question is open and the model has a
+            template), "table-7", "table-7-chat", or "few-shot:K" (K answered examples, default 5, of the
+            question's subject: the benchmark's development questions, or else training ones, left out then).
 
     Raises:
-        ValueError: unknown models or benchmark, stages not smallest first, a layer that was not recorded.
+        ValueError: unknown models, benchmark or prompt, stages not smallest first, a layer or a prompt that
+            was not recorded.
     """
     names = expand_family(models)
     check_limit(limit)
     check_seed(seed)
     source = Source(names, data_dir, traces_dir, device)
     if replay.is_export(traces_dir):
-        return _replayed(source, benchmark, limit, layer, seed)
+        return _replayed(source, benchmark, limit, layer, seed, prompt)
     outside = {name: read_trace(name) for name in names if not is_api(name) and not runs_here(name)}
     if any(map(is_log, names)):
         benchmark, logged, notes = logged_benchmark(names, outside, benchmark, data_dir)
         source, divided = replace(source, logged=logged), split(logged, seed=seed)
     else:
         divided, notes = split(load_benchmark(benchmark, data_dir=data_dir), seed=seed), []
+    source = replace(source, prompt=prompt_for(prompt, benchmark, data_dir, divided.train))
     test, validation = divided.test, divided.validation
-    train = spread(divided.train, TRAIN_QUESTIONS)
+    train = spread([q for q in divided.train if q.id not in source.prompt.example_ids], TRAIN_QUESTIONS)
     if limit is not None:
         test, validation, train = spread(test, limit), spread(validation, limit), spread(train, 4 * limit)
     if any(map(runs_here, names if probe_last else names[:-1])):
@@ -253,7 +271,7 @@ def load_study(
         parts = [test, train, validation] if probed else [test]
         if runs_here(name) or is_api(name):
             asked = [*test, *validation, *train] if probed else test
-            whole = collect(name, asked, store=traces_dir, layer=layer, device=device)
+            whole = collect(name, asked, store=traces_dir, layer=layer, device=device, prompt=source.prompt)
         else:
             whole = outside[name] if is_log(name) else answers_of(name, outside[name], test)
         study.notes.extend(whole.provenance.get("notes", ()))
@@ -273,6 +291,25 @@ def load_study(
         study.probes.append(probe)
     check_stages(study.test)
     return _answered(study)
+
+
+def prompt_for(
+    prompt: str | Prompt, benchmark: str, data_dir: str | Path | None, train: Sequence[Question]
+) -> Prompt:
+    """A prompt by its name, with the benchmark's examples where it shows any.
+
+    Raises:
+        ValueError: there is no such prompt, or a subject has too few examples.
+    """
+    if isinstance(prompt, Prompt) or not (k := prompts.shots(prompt)):
+        return prompts.read_prompt(prompt)
+    examples = development_questions(benchmark, data_dir)
+    if not examples:
+        by_subject: dict[str, list[Question]] = {}
+        for question in train:
+            by_subject.setdefault(question.subject, []).append(question)
+        examples = [q for some in by_subject.values() for q in spread(some, k)]
+    return prompts.few_shot(examples, k)
 
 
 def _answered(study: Study) -> Study:
@@ -331,11 +368,13 @@ def export_study(study: Study, folder: str | Path, whole: Sequence[Trace] = ()) 
             rest = [q for q in recorded[name].question_id if q not in known]
             parts["rest"] = recorded[name].select(rest)
         replay.write_parts(folder, name, parts, study.test[stage].provenance)
-    replay.write_about(folder, study.benchmark, study.seed, study.models)
+    replay.write_about(folder, study.benchmark, study.seed, study.models, study.prompt)
     return folder
 
 
-def _replayed(source: Source, benchmark: str, limit: int | None, layer: int | None, seed: int) -> Study:
+def _replayed(
+    source: Source, benchmark: str, limit: int | None, layer: int | None, seed: int, prompt: str | Prompt
+) -> Study:
     folder = Path(source.traces_dir)
     about = replay.read_about(folder)
     if benchmark == "atlas" and about["benchmark"].endswith(LOGGED):  # logs bring their own
@@ -346,6 +385,14 @@ def _replayed(source: Source, benchmark: str, limit: int | None, layer: int | No
                 f"{folder} holds a study with {key} {about[key]!r}, not {wanted!r}; "
                 "give another traces_dir to record a new one"
             )
+    wanted = prompt.name if isinstance(prompt, Prompt) else prompt
+    k = prompts.shots(wanted) if wanted == prompts.FEW_SHOT else 0
+    if wanted != prompts.AUTO and about["prompt"] != (f"{wanted}:{k}" if k else wanted):
+        raise ValueError(
+            f"{folder} holds answers to the prompt {about['prompt']}, not {wanted}; give the traces of that "
+            "prompt, or another traces_dir to record them"
+        )
+    source = replace(source, prompt=Prompt(about["prompt"]))
     study = Study([slug(n) for n in source.names], benchmark, seed, [], [], [], [], source=source)
     absent = [n for n in study.models if n not in about["models"]]
     if absent:

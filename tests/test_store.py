@@ -245,7 +245,7 @@ def test_another_way_of_reading_is_recorded_beside(checkpoints, questions, tmp_p
 def on_record(folder: Path, questions, **about) -> Path:
     """A trace as it was recorded elsewhere."""
     folder.mkdir(parents=True)
-    made = {"dtype": "float32", "prompt_hash": prompts.template_hash(), "n_layers": 4, "hidden_layer": 3}
+    made = {"dtype": "float32", "prompt_hash": prompts.Prompt().hash(), "n_layers": 4, "hidden_layer": 3}
     (folder / "provenance.json").write_text(json.dumps(made | about))
     rows = [
         {"question_id": q.id, "question_hash": q.hash, "subject": q.subject, "answer": q.answer,
@@ -284,7 +284,7 @@ def test_a_newer_revision_in_the_hubs_cache_is_seen(questions, tmp_path, monkeyp
 
 def test_an_endpoint_at_another_host_gets_none_of_its_answers(questions, tmp_path, monkeypatch):
     about = {"model": "openai:x", "checksum": "served:x@127.0.0.1", "dtype": None, "hidden_layer": None}
-    about |= {"n_layers": None, "prompt_hash": prompts.template_hash(chat=True)}
+    about |= {"n_layers": None, "prompt_hash": prompts.Prompt().hash(prompts.ENDPOINT)}
     on_record(tmp_path / "openai-x", questions, **about)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)

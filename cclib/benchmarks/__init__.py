@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cclib.benchmarks.own import read_table as read_table
-from cclib.benchmarks.public import PUBLIC
+from cclib.benchmarks.public import DEVELOPMENT, PUBLIC
 from cclib.names import is_log
 from cclib.questions import Question, check_limit
 from cclib.traces import Trace, read_trace
@@ -58,6 +58,12 @@ def load_benchmark(
         keep = np.linspace(0, len(questions) - 1, limit).round().astype(int)
         questions = [questions[i] for i in keep]
     return questions
+
+
+def development_questions(name: str | Path, data_dir: str | Path | None = None) -> list[Question]:
+    """What a benchmark's makers set apart to be shown as examples; none where it has no such part."""
+    load = DEVELOPMENT.get(str(name).lower())
+    return load(Path(data_dir) if data_dir else None) if load else []
 
 
 def logged_questions(logs: Sequence[Trace]) -> list[Question]:

@@ -38,6 +38,19 @@ def mmlu(folder: Path | None) -> list[Question]:
     )
 
 
+def mmlu_development(folder: Path | None) -> list[Question]:
+    """MMLU's five development questions a subject, no part of its test; none where a folder has none."""
+    if folder is None:
+        place = "all/dev-00000-of-00001.parquet"
+        table = pd.read_parquet(_from_hub("cais/mmlu", place, "dev/<subject>_dev.csv"))
+        row = table.groupby("subject").cumcount()
+        columns = (table["question"], table["subject"], table["choices"], table["answer"], row)
+        return [
+            Question(f"mmlu-dev/{s}/{r}", s, text, tuple(c), int(a)) for text, s, c, a, r in zip(*columns)
+        ]
+    return _mmlu_rows(sorted((folder / "dev").glob("*_dev.csv")) or sorted(folder.glob("*_dev.csv")), "dev")
+
+
 def _mmlu_from_folder(folder: Path) -> list[Question]:
     """MMLU's public CSVs: no header; columns question, A, B, C, D, answer letter."""
     files = sorted((folder / "test").glob("*_test.csv")) or sorted(folder.glob("*_test.csv"))
@@ -46,9 +59,13 @@ def _mmlu_from_folder(folder: Path) -> list[Question]:
             f"no MMLU files in {folder}: expected test/<subject>_test.csv; "
             "unpack the MMLU release there, or leave data_dir out to use the hub's cais/mmlu"
         )
-    questions = []
+    return _mmlu_rows(files, "test")
+
+
+def _mmlu_rows(files: list[Path], part: str) -> list[Question]:
+    questions, name = [], "mmlu" if part == "test" else f"mmlu-{part}"
     for file in files:
-        subject = file.name.removesuffix("_test.csv")
+        subject = file.name.removesuffix(f"_{part}.csv")
         # "None", "nan" and bare numbers are answers here, so every cell is read as it stands
         for row, (line, cells) in enumerate(cells_of(file.name, text_of(file), ",")):
             where = f"{file.name}, line {line} (row {row})"
@@ -58,7 +75,9 @@ def _mmlu_from_folder(folder: Path) -> list[Question]:
                     "this an MMLU file?"
                 )
             text, *options, letter = cells
-            questions.append(checked_question(f"mmlu/{subject}/{row}", subject, text, options, letter, where))
+            questions.append(
+                checked_question(f"{name}/{subject}/{row}", subject, text, options, letter, where)
+            )
     return questions
 
 
@@ -168,4 +187,5 @@ def _from_hub(repository: str, name: str, local: str) -> str:
         return hf_hub_download(repository, name, repo_type="dataset")
 
 
+DEVELOPMENT = {"mmlu": mmlu_development}
 PUBLIC = {"mmlu": mmlu, "mmlu-pro": mmlu_pro, "gpqa": gpqa, "popqa": popqa}

@@ -26,6 +26,7 @@ def publish(
     pik: float = 0.5,
     traces_dir: str | Path = "traces",
     device: str | None = None,
+    prompt: str = "auto",
     elsewhere: int | None = None,
     other_benchmark: str | None = None,
     other_data_dir: str | Path | None = None,
@@ -44,7 +45,9 @@ def publish(
         other_benchmark, other_data_dir: the benchmark that the probes are taken to; see `transfer`.
         open_benchmark, open_data_dir: the open questions; see `open_study`.
     """
-    study = load_study(models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True)
+    study = load_study(
+        models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True, prompt=prompt
+    )
     whole = [study.whole(i) for i in range(len(study.models)) if study.runs(i)]
     away = transfer.or_none(transfer.transfer, study, other_benchmark, elsewhere, other_data_dir)
     folder = export_study(with_other_probes(study, away), folder, whole)

@@ -257,12 +257,13 @@ def encode_questions(model: LanguageModel, questions: Sequence[Question]) -> lis
     """
     encoded: list[array[int]] = []
     for start in range(0, len(questions), ENCODE_ROWS):
-        some = [q.prompt for q in questions[start : start + ENCODE_ROWS]]
-        encoded += (array("i", ids) for ids in model.tokenizer(some)["input_ids"])
+        some = [model.text(q) for q in questions[start : start + ENCODE_ROWS]]
+        encoded += (array("i", ids) for ids in model.encode_all(some))
     for question, ids in zip(questions, encoded):
         if len(ids) > model.context_length:
             raise ValueError(
-                f"question {question.id} has {len(ids)} tokens, {model.name} reads "
-                f"{model.context_length}; leave it out or choose a model with a longer context"
+                f"question {question.id} has {len(ids)} tokens with the prompt {model.prompt.name}, and "
+                f"{model.name} reads {model.context_length}; leave it out, show fewer examples, or choose a "
+                "model with a longer context"
             )
     return encoded

@@ -37,7 +37,7 @@ def answer_open_questions(
     if bare is not None:
         raise ValueError(f"question {bare} is open but has no accepted answers, so it cannot be judged")
     encoded = encode_questions(model, questions)
-    first = answer_token(model, questions[0].prompt)
+    first = answer_token(model, model.text(questions[0]))
     at = check_layer(layer, model.n_layers)
     skip = {i for i, q in enumerate(questions) if q.id in known}
     for index, written in generate(model, encoded, at, [first], skip):
@@ -92,7 +92,7 @@ def answer_questions(
     """
     letters = {
         c: model.option_tokens(prompt, c)
-        for c, prompt in {len(q.choices): q.prompt for q in questions}.items()
+        for c, prompt in {len(q.choices): model.text(q) for q in questions}.items()
     }
     tokens = sorted({token for some in letters.values() for token in some})
     places = {c: np.searchsorted(tokens, some) for c, some in letters.items()}

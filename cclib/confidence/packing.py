@@ -40,20 +40,25 @@ class Pack:
 def make_packs(encoded: Sequence[Sequence[int]], budget: int) -> list[Pack]:
     """Lay prompts (token lists) out in packs of about `budget` tokens, heads shared.
 
-    Prompts are sorted by their tokens, so that those with a common beginning are neighbours.
+    Prompts are sorted by their tokens, so that those with a common beginning are neighbours. A pack's first
+    head comes on top of the budget, and a long one has tails of twice its length behind it: examples can be
+    longer than the budget, and would else be read anew with every few questions.
     """
     return list(_each_pack(encoded, budget))
 
 
 def _each_pack(encoded: Sequence[Sequence[int]], budget: int) -> Iterator[Pack]:
     order = sorted(range(len(encoded)), key=lambda i: encoded[i])
-    batch, used = [], 0
-    for i in order:
-        if batch and (used + len(encoded[i]) > budget or len(batch) == MOST_PROMPTS):
-            yield _lay_out(encoded, batch)
-            batch, used = [], 0
+    batch, used, room = [], 0, budget
+    for place, i in enumerate(order):
         # neighbours share a head, so count what this prompt adds
         shared = _common_prefix(encoded[batch[-1]], encoded[i]) if batch else 0
+        if batch and (used + len(encoded[i]) - shared > room or len(batch) == MOST_PROMPTS):
+            yield _lay_out(encoded, batch)
+            batch, used, room = [], 0, budget
+        if not batch and place + 1 < len(order):
+            shared = _common_prefix(encoded[i], encoded[order[place + 1]])
+            room = max(budget, 2 * shared)
         batch.append(i)
         used += len(encoded[i]) - shared
     if batch:
@@ -103,15 +108,18 @@ def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
 def _lay_out(encoded: Sequence[Sequence[int]], batch: list[int]) -> Pack:
     """Group neighbours of a batch by their common head: a new group where sharing drops by half."""
     groups: list[tuple[int, list[int]]] = []  # (length of the head, members)
-    for i in batch:
+    for place, i in enumerate(batch):
+        after = batch[place + 1] if place + 1 < len(batch) else i
+        following = _common_prefix(encoded[i], encoded[after]) if after != i else 0
         if groups:
             head, members = groups[-1]
             common = min(head, _common_prefix(encoded[members[0]], encoded[i]), len(encoded[i]) - 1)
             if len(members) == 1:
                 common = min(_common_prefix(encoded[members[0]], encoded[i]), len(encoded[i]) - 1)
                 common = min(common, len(encoded[members[0]]) - 1)
+                common = common if common >= following / 2 else 0  # the next group's first, not this one's
             # joining shortens the head for all members; worth it only while it saves tokens
-            if common * len(members) > head * (len(members) - 1):
+            if common and common * len(members) > head * (len(members) - 1):
                 groups[-1] = (common, [*members, i])
                 continue
         groups.append((0, [i]))

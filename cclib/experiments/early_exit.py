@@ -192,7 +192,7 @@ def answer_leaving(
     """
     letters = {
         c: model.option_tokens(prompt, c)
-        for c, prompt in {len(q.choices): q.prompt for q in questions}.items()
+        for c, prompt in {len(q.choices): model.text(q) for q in questions}.items()
     }
     rows: list[dict[str, Any]] = [{}] * len(questions)
     ran = whole = 0

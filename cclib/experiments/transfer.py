@@ -14,8 +14,8 @@ from cclib import replay
 from cclib.benchmarks import load_benchmark
 from cclib.cascades import check_stages
 from cclib.confidence.p_ik import PIK
-from cclib.questions import Question, spread
-from cclib.study import Source, Study, load_study
+from cclib.questions import Question, split, spread
+from cclib.study import Source, Study, load_study, prompt_for
 
 # the questions that a probe of this benchmark is tried on unchanged (the paper: MMLU to GPQA)
 ELSEWHERE = {"atlas": "atlas-ood", "mmlu": "gpqa"}
@@ -42,10 +42,13 @@ def transfer(
     stages = [i for i in range(len(study.models)) if study.runs(i)]
     if not stages:
         raise replay.NotAtHand("other questions need a model to answer them that runs here; none does")
+    prompt = prompt_for(study.source.prompt.name, other, data_dir, split(questions, study.seed).train)
+    questions = [q for q in questions if q.id not in prompt.example_ids]
     questions = spread(questions, limit or len(questions))
-    recorded, probes = [study.record(i, questions) for i in stages], [study.probes[i] for i in stages]
+    asked = replace(study, source=replace(study.source, prompt=prompt))
+    recorded, probes = [asked.record(i, questions) for i in stages], [study.probes[i] for i in stages]
     test = [probe.score(t) if probe else t for t, probe in zip(recorded, probes)]
-    source = replace(study.source, names=[study.source.names[i] for i in stages], data_dir=data_dir)
+    source = replace(asked.source, names=[study.source.names[i] for i in stages], data_dir=data_dir)
     return replace(
         study,
         models=[study.models[i] for i in stages],
@@ -152,6 +155,7 @@ def open_study(
         "seed": study.seed,
         "traces_dir": source.traces_dir,
         "device": source.device,
+        "prompt": source.prompt.name,
     }
     found = load_study(local, name, **given)
     return replace(found, notes=[*found.notes, *notes])

@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -29,10 +29,10 @@ from cclib.models.api_answers import aside_row, check_row, choice_row, open_row
 from cclib.models.api_budget import BudgetReached, Journal, Meter, read_budget
 from cclib.models.api_failures import APIFailure, key, to_api_failure, without_keys
 from cclib.models.api_replies import BadReply, parse, read_reply, usage_of
-from cclib.models.api_requests import CHAT_TOKENS, LIMITS, TOP, Manner, request
+from cclib.models.api_requests import CHAT_TOKENS, LIMITS, TOP, Manner, request, roles
 from cclib.names import API_PREFIXES, slug
 from cclib.prices import price_of, read_prices
-from cclib.prompts import NEW_TOKENS
+from cclib.prompts import NEW_TOKENS, Prompt, read_prompt, resolved
 from cclib.questions import Question
 
 OPENAI = "api.openai.com"
@@ -51,6 +51,7 @@ class APIModel:
     timeout: float = 60.0  # seconds of silence
     attempts: int = 8  # requests for a question, the first one included
     meter: Meter = field(default_factory=Meter, repr=False)
+    prompt: Prompt = field(default_factory=Prompt, repr=False)
     answered_as: dict[str, str] = field(default_factory=dict, repr=False)  # "name": what answered first
     _lock: Any = field(default_factory=threading.Lock, repr=False)
 
@@ -80,6 +81,8 @@ class APIModel:
             "checksum": f"served:{self.served}@{self.host}",  # a server on this machine may change ports
             "dtype": None,
             "device": f"API at {self.host}",
+            "prompt": self.prompt.name,
+            "prompt_hash": self.prompt.hash(roles(self.name)),
             "endpoint": "chat/completions" if self.chat else "completions",
             "option_probs": f"from {self.manner.top} likeliest tokens; see options_unseen and mass_unseen",
             "reading": "where the text says that a letter is the answer",
@@ -121,7 +124,21 @@ class APIModel:
     def worst(self, question: Question) -> tuple[int, int]:
         """The most tokens of prompt and output that a question can be billed: a token has a byte or more."""
         new = NEW_TOKENS if not question.choices else CHAT_TOKENS
-        return len(question.prompt.encode()) + TEMPLATE_TOKENS, new
+        return len(self.prompt.text(question).encode()) + TEMPLATE_TOKENS, new
+
+    def asked(self, prompt: str | Prompt, is_open: bool = False) -> APIModel:
+        """The same model and meter, asked with another prompt.
+
+        Raises:
+            ValueError: the prompt is in chat roles, and plain completions have none.
+        """
+        prompt = resolved(read_prompt(prompt), is_open, self.chat)
+        if prompt.chat and not self.chat:
+            raise ValueError(
+                f"{self.name} is asked for plain completions, which have no roles, so {prompt.name} is no "
+                f"prompt for it; give table-7 or few-shot, or name it openai:{self.served}"
+            )
+        return self if prompt == self.prompt else replace(self, prompt=prompt)
 
 
 def connect(name: str, base_url: str | None = None, budget: str | None = None) -> APIModel:
@@ -259,11 +276,13 @@ def _answer(
         began = time.perf_counter()
         manner = model.manner
         try:
-            came = endpoint.with_raw_response.create(**request(question, model.served, model.chat, manner))
+            asked = request(question, model.served, model.chat, manner, model.prompt)
+            came = endpoint.with_raw_response.create(**asked)
             headers = came.headers
             said = parse(without_keys(came.text))
             reply = read_reply(said)
-            row = choice_row(question, reply) if question.choices else open_row(question, reply)
+            read = choice_row if question.choices else open_row
+            row = read(question, reply, asked.get("prompt", ""))
             check_row(row)
         except Exception as error:
             failure = to_api_failure(

@@ -50,8 +50,11 @@ def option_shares(
     return shares.clip(max=1), seen, left
 
 
-def choice_row(question: Question, reply: Reply) -> dict[str, Any]:
+def choice_row(question: Question, reply: Reply, prompt: str = "") -> dict[str, Any]:
     """A trace's row of a question with options, read at the token that holds the letter of the answer.
+
+    Args:
+        prompt: of a plain completion, which may echo it.
 
     A reply that names no option has the prediction -1, P(T) 0 and a note that says why; it counts as wrong.
     A plain completion whose first token is no letter is read there, as a local model's pass is (Eq. 1).
@@ -59,7 +62,7 @@ def choice_row(question: Question, reply: Reply) -> dict[str, Any]:
     Raises:
         NoLogprobs: there are no probabilities at that token.
     """
-    found = _named(question, reply)
+    found = _named(question, reply, prompt)
     if isinstance(found, str):
         n = len(question.choices)
         prediction, shares, seen, left = NO_OPTION, np.full(n, 1 / n), np.zeros(n, bool), 1.0
@@ -78,12 +81,12 @@ def choice_row(question: Question, reply: Reply) -> dict[str, Any]:
     }
 
 
-def _named(question: Question, reply: Reply) -> tuple[int, np.ndarray, np.ndarray, float] | str:
+def _named(question: Question, reply: Reply, prompt: str) -> tuple[int, np.ndarray, np.ndarray, float] | str:
     """The option, with all options' `option_shares` where it is said; or why there is none."""
     if reply.thinking:
         return "cut off while thinking"
     n = len(question.choices)
-    echoed = len(question.prompt) if reply.plain and reply.text.startswith(question.prompt) else 0
+    echoed = len(prompt) if reply.plain and reply.text.startswith(prompt) else 0
     said = reply.text[echoed:]
     place = reply.token_at(echoed + len(said) - len(said.lstrip())) if said.strip() else None
     first = place[0] if place else 0
@@ -132,9 +135,9 @@ def _listed(reply: Reply, i: int) -> list[tuple[str, float]]:
     return reply.top[i]
 
 
-def open_row(question: Question, reply: Reply) -> dict[str, Any]:
+def open_row(question: Question, reply: Reply, prompt: str = "") -> dict[str, Any]:
     """A trace's row of an open question; P(T) is the probability that "Answer" comes first."""
-    said = reply.text[len(question.prompt) :] if reply.text.startswith(question.prompt) else reply.text
+    said = reply.text.removeprefix(prompt)
     lines = [line for line in said.splitlines() if line.strip()] or [""]
     heading = re.fullmatch(r"\W*answer\W*", lines[0], re.I) is not None
     line = " ".join(part.strip() for part in lines[: 1 + heading])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from cclib import prompts
-from cclib.prompts import NEW_TOKENS
+from cclib.names import API_PREFIXES
+from cclib.prompts import NEW_TOKENS, Prompt
 from cclib.questions import Question
 
 TOP = 20  # the most alternatives that OpenAI's chat and vLLM give
@@ -48,14 +50,19 @@ class Manner:
         return asdict(self)
 
 
-def request(question: Question, model: str, chat: bool, manner: Manner) -> dict[str, Any]:
+def roles(name: str | Path) -> str | None:
+    """What wraps a prompt at an endpoint: a template of its own where it is asked through chat."""
+    return prompts.ENDPOINT if str(name).startswith(API_PREFIXES[0]) else None
+
+
+def request(question: Question, model: str, chat: bool, manner: Manner, prompt: Prompt) -> dict[str, Any]:
     """The arguments of one request of the client."""
     new = NEW_TOKENS if not question.choices else CHAT_TOKENS if chat else 1
     common = {"model": model, "temperature": 0}
     if not chat:
-        return common | {"prompt": question.prompt, "logprobs": manner.top, "max_tokens": new}
-    messages = [{"role": "user", "content": question.prompt}]
-    if not question.choices:
+        return common | {"prompt": prompt.text(question), "logprobs": manner.top, "max_tokens": new}
+    messages = [{"role": "user", "content": prompt.text(question)}]
+    if not question.choices and not prompt.examples:
         messages = prompts.open_ended_messages(question.text)
     return common | {
         "messages": messages, "logprobs": True, "top_logprobs": manner.top, manner.limit: new,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 
 from cclib import prompts
 from cclib.names import slug
+from cclib.prompts import Prompt
+from cclib.questions import Question
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class LanguageModel:
     revision: str | None = None  # as asked for: a hub commit, tag or branch
     quantisation: str | None = None  # of its files, whatever precision they are used in
     how_read: HowRead | None = None  # not known before the first prompts are read
+    prompt: Prompt = field(default_factory=Prompt, repr=False)  # how it is asked
 
     @property
     def slug(self) -> str:
@@ -99,14 +103,47 @@ class LanguageModel:
             "dtype": self.dtype,
             "head": "float32" if self.dtype in ("bfloat16", "float16") else self.dtype,  # of the vocabulary
             "device": _device_name(self.device),
+            "prompt": self.prompt.name,
+            "prompt_hash": self.prompt.hash(self.chat_template),
+            "has_chat_template": self.chat_template is not None,
             "reading": self.how_read and f"{self.how_read}: {self.how_read.why}",
             "versions": {
                 package: version(package) for package in ("torch", "transformers", "tokenizers", "numpy")
             },
         }
 
+    @property
+    def chat_template(self) -> str | None:
+        """The template of its chat roles; of several, the plain one."""
+        found = getattr(self.tokenizer, "chat_template", None)
+        return found.get("default") if isinstance(found, dict) else found
+
+    def asked(self, prompt: str | Prompt, is_open: bool = False) -> LanguageModel:
+        """The same model, asked with another prompt.
+
+        Raises:
+            ValueError: it has no chat template, and the prompt is in chat roles.
+        """
+        prompt = prompts.resolved(prompts.read_prompt(prompt), is_open, self.chat_template is not None)
+        if prompt.chat and self.chat_template is None:
+            raise ValueError(
+                f"{self.name} has no chat template, so {prompt.name} is no prompt for it; give table-7, "
+                "few-shot, or auto, which asks in roles where there are any"
+            )
+        return self if prompt == self.prompt else replace(self, prompt=prompt)
+
+    def text(self, question: Question) -> str:
+        """What it reads for a question."""
+        if not self.prompt.chat:
+            return self.prompt.text(question)
+        return prompts.wrapped(self.tokenizer, self.prompt.messages(question), self.name)
+
     def encode(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=True)["input_ids"]
+        return self.encode_all([text])[0]
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of texts; those of a chat template hold the tokenizer's special tokens already."""
+        return self.tokenizer(list(texts), add_special_tokens=not self.prompt.chat)["input_ids"]
 
     def option_tokens(self, prompt: str, n_options: int) -> list[int]:
         """The token that each option's letter is, right after `prompt` ("... Answer:").

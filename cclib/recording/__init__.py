@@ -21,11 +21,13 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 import cclib
+from cclib import prompts
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.models.progress import Progress
 from cclib.models.stored import quantisation_at_hand
 from cclib.names import is_api, slug
+from cclib.prompts import Prompt, read_prompt
 from cclib.questions import Question, refuse_duplicates
 from cclib.recording.store import (
     Held,
@@ -35,7 +37,6 @@ from cclib.recording.store import (
     making_key,
     makings,
     new_home,
-    prompt_hash,
     recorded,
     wanted_by_name,
     wanted_of,
@@ -60,6 +61,7 @@ def collect(
     progress: bool = True,
     engine: str = "local",
     worker: dict[str, Any] | None = None,
+    prompt: str | Prompt = prompts.AUTO,
 ) -> Trace:
     """Answer questions with a model, one row each, going on where an earlier call stopped.
 
@@ -78,20 +80,27 @@ def collect(
         engine: "local", or "ray" for the workers of a Ray cluster; the model is then a name, which every
             worker loads.
         worker: with "ray", what one worker takes of its node; see `cclib.recording.cluster.ClusterModel`.
+        prompt: "auto" (the paper's: Table 7, in chat roles where the question is open and the model has a
+            template), "table-7", "table-7-chat", or what `cclib.few_shot` gives.
 
     Returns:
         The trace of exactly these questions, in their order.
 
     Raises:
-        ValueError: no questions, two of one id, or ones that cannot be judged; the weights are not at hand,
-            and answers of several models of this name are.
+        ValueError: no questions, two of one id, or ones that cannot be judged; the prompt is none for this
+            model, or does not fit its context; the weights are not at hand, and answers of several models of
+            this name are.
         OSError: the store cannot be written (the disk is full, another process is recording).
         BudgetReached, APIFailure: a model behind an API; what was answered before is kept.
     """
     _check(model, questions, engine)
-    named = isinstance(model, str | Path)
+    named, is_open, prompt = isinstance(model, str | Path), not questions[0].choices, read_prompt(prompt)
     folder = Path(store) / (slug(model) if named else model.slug)
-    wanted = wanted_by_name(model, layer, dtype) if named else wanted_of(model, layer)
+    if named:
+        wanted = wanted_by_name(model, layer, dtype, prompt, is_open)
+    else:
+        model = model.asked(prompt, is_open)
+        wanted = wanted_of(model, layer)
     held, notes = Held(find(folder, wanted), questions), []
     if named and wanted["checksum"] is None and not is_api(model) and not held.left:
         made_by = held.about.get("checksum")
@@ -100,7 +109,7 @@ def collect(
         ]
     for _attempt in range(2):  # the workers of a cluster may have other weights than this machine
         if held.left:
-            ready = _load(model, held, layer, device, dtype, engine, worker) if named else model
+            ready = _load(model, held, layer, device, dtype, engine, worker, prompt) if named else model
             held = Held(_record(ready, questions, folder, layer, progress), questions)
     trace = held.trace(notes)
     if (
@@ -142,6 +151,7 @@ def _load(
     dtype: str,
     engine: str,
     worker: dict[str, Any] | None,
+    prompt: Prompt,
 ) -> LanguageModel | APIModel | ClusterModel:
     """The model that answers what is left, in the precision of what is there."""
     if dtype == "auto":
@@ -149,9 +159,9 @@ def _load(
     if engine == "ray":
         from cclib.recording.cluster import ClusterModel
 
-        return ClusterModel(name, held.left, layer, device, dtype, worker)
+        return ClusterModel(name, held.left, layer, device, dtype, worker, prompt)
     try:
-        return load_model(name, device=device, dtype=dtype)
+        loaded = load_model(name, device=device, dtype=dtype)
     except (ValueError, OSError) as error:
         if not held.rows:
             raise
@@ -159,6 +169,7 @@ def _load(
             f"{len(held.left)} of {len(held.questions)} questions are not on record as they are asked now, "
             f"the first is {held.left[0].id!r}, and the model cannot be loaded to answer them: {error}"
         ) from error
+    return loaded.asked(prompt, is_open=not held.left[0].choices)
 
 
 def _record(
@@ -170,9 +181,10 @@ def _record(
 ) -> Path:
     """Answer what is not on record; the folder of the making that now holds it all."""
     if isinstance(model, LanguageModel):  # what is recorded says how it was read
+        from cclib.confidence.forward import encode_questions
         from cclib.confidence.reading import how_read
 
-        how_read(model, (model.encode(q.prompt) for q in questions))
+        how_read(model, encode_questions(model, questions))
     wanted = wanted_of(model, layer)
     home = find(folder, wanted) or new_home(folder, wanted)
     try:
@@ -263,7 +275,7 @@ def _begin(
     for other, about in makings(folder):
         differ = "; ".join(differences(about, wanted))
         _say(f"{other} holds answers of another making ({differ}); they stay, and new ones go to {home}")
-    new = model.provenance() | {key: wanted[key] for key in ("hidden_layer", "prompt_hash")}
+    new = model.provenance() | {"hidden_layer": wanted["hidden_layer"]}
     new["recorded"] = datetime.now(timezone.utc).date().isoformat()
     new["versions"]["cclib"] = cclib.__version__
     _write_aside(path, lambda aside: aside.write_text(json.dumps(new, indent=1) + "\n"))
@@ -285,7 +297,7 @@ def _say(note: str) -> None:
 
 
 def _append(folder: Path, model: LanguageModel | APIModel, rows: list[dict[str, Any]]) -> None:
-    stamp = {"model": model.slug, "prompt_hash": prompt_hash(model.name)}
+    stamp = {"model": model.slug, "prompt_hash": model.provenance()["prompt_hash"]}
     table = pa.Table.from_pylist([row | stamp for row in rows], schema=SCHEMA)
     written = io.BytesIO()
     pq.write_table(table, written, compression="zstd")

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from cclib.names import slug
+from cclib.prompts import Prompt
 from cclib.questions import Question
 from cclib.traces import SCHEMA
 
@@ -26,10 +27,12 @@ BATCH, CORES = 256, 2  # questions a batch, of which a worker has two at hand; c
 class Worker:
     """A model in a process of its own, on one of the cluster's nodes."""
 
-    def __init__(self, name: str, layer: int | None, device: str | None, dtype: str) -> None:
+    def __init__(
+        self, name: str, layer: int | None, device: str | None, dtype: str, prompt: Prompt, is_open: bool
+    ) -> None:
         from cclib.models.load import load_model
 
-        self.model, self.layer = load_model(name, device=device, dtype=dtype), layer
+        self.model, self.layer = load_model(name, device=device, dtype=dtype).asked(prompt, is_open), layer
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of a trace for questions in JSON, each with the provenance of the model that answered."""
@@ -55,9 +58,11 @@ class ClusterModel:
     def __init__(
         self, name: str | Path, questions: Sequence[Question], layer: int | None = None,
         device: str | None = None, dtype: str = "auto", worker: dict[str, Any] | None = None,
+        prompt: Prompt = Prompt(),  # noqa: B008  # frozen
     ) -> None:  # fmt: skip
         self.name, self.slug = str(Path(name).resolve() if Path(name).exists() else name), slug(name)
-        self.stream = self._stream(list(questions), (self.name, layer, device, dtype), worker)
+        made = (self.name, layer, device, dtype, prompt, not questions[0].choices)
+        self.stream = self._stream(list(questions), made, worker)
 
     @cached_property
     def _first(self) -> pa.Table:

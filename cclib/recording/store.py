@@ -20,9 +20,11 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from cclib import prompts
+from cclib.models.api_requests import roles
 from cclib.models.local import check_layer, default_layer
 from cclib.models.weights import checksum_at_hand
-from cclib.names import API_PREFIXES, HUB_ID, is_api, pinned
+from cclib.names import ATLAS, HUB_ID, is_api, pinned
+from cclib.prompts import Prompt
 from cclib.questions import ABSTAINED, RIGHT, Question, string_match
 from cclib.traces import FINGERPRINT, SCHEMA, Trace, read_parts, read_provenance
 
@@ -35,6 +37,12 @@ def _made(about: dict[str, Any], key: str) -> Any:
     """One of the values of `FINGERPRINT`, or what it was where an older trace does not say."""
     if key == "reading":  # "packed: why", not known before the first prompts are read
         return str(about.get(key) or "packed").partition(":")[0]
+    prompt = about.get("prompt", prompts.TABLE_7)
+    if key == "prompt":
+        return prompt
+    if key == "as auto":  # of open questions: in chat roles where the model has any
+        plain = prompt == prompts.TABLE_7 and about.get("has_chat_template") is False
+        return plain or prompt == prompts.CHAT
     return about.get(key, about.get("dtype") if key == "head" else None)
 
 
@@ -48,25 +56,28 @@ def makings(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     return [(home, read_provenance(home)) for home in begun] + [(home, about) for about, home in below]
 
 
-def prompt_hash(name: str | Path) -> str:
-    return prompts.template_hash(chat=is_api(name) and str(name).startswith(API_PREFIXES[0]))
-
-
 def wanted_of(model: LanguageModel | APIModel, layer: int | None) -> dict[str, Any]:
     """What a recording by a loaded model is made of: the values of `FINGERPRINT`."""
     at = None if is_api(model.name) else check_layer(layer, model.n_layers)
-    about = model.provenance() | {"prompt_hash": prompt_hash(model.name), "hidden_layer": at}
+    about = model.provenance() | {"hidden_layer": at}
     return {key: _made(about, key) for key in FINGERPRINT}
 
 
-def wanted_by_name(name: str | Path, layer: int | None, dtype: str) -> dict[str, Any]:
+def wanted_by_name(
+    name: str | Path, layer: int | None, dtype: str, prompt: Prompt, is_open: bool
+) -> dict[str, Any]:
     """What a name says of a recording before it is loaded; None where anything will do."""
-    wanted = {"prompt_hash": prompt_hash(name)}
+    wanted = {"prompt_hash": prompts.resolved(prompt, is_open, False).hash()}
     if is_api(name):
+        wanted = {"prompt_hash": prompts.resolved(prompt, is_open, False).hash(roles(name))}
         host = urlsplit(os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com").hostname
         known = os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY")
         served = f"served:{str(name).split(':', 1)[1]}@{host}" if known else None
         return wanted | {"model": name, "checksum": served}
+    if prompt.chat:  # in the words of a template that is not known yet
+        wanted = {"prompt": prompts.CHAT}
+    elif prompt.name == prompts.AUTO and is_open and name not in ATLAS:
+        wanted = {"as auto": True}
     wanted |= {"hidden_layer": layer, "dtype": None if dtype == "auto" else dtype}
     wanted["checksum"] = checksum_at_hand(name)
     if wanted["checksum"] is None and HUB_ID.fullmatch(str(name)):

@@ -45,8 +45,9 @@ def estimate_open(study: Study, stage: int = 0) -> tuple[list[Estimate], np.ndar
     said = [str(r) for t in traces for r in t.column("response")]
 
     def read() -> pd.DataFrame:
-        prompts = [q.prompt for t in traces for q in study.questions_of(t)]
-        return read_answers(study.model(stage), prompts, said, study.seed)
+        model = study.model(stage)
+        prompts = [model.text(q) for t in traces for q in study.questions_of(t)]
+        return read_answers(model, prompts, said, study.seed)
 
     made_of = [said, sampled.SAMPLES, sampled.TEMPERATURE, sampled.ALIKE]
     found = study.kept(stage, "answers", made_of, read)

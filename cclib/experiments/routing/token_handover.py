@@ -120,7 +120,7 @@ def over_thresholds(study: Study, thresholds: Sequence[float] = THRESHOLDS) -> t
     sizes = cost.stage_sizes([study.test[0], study.test[-1]])
     ratio = sizes[0] / sizes[1]
     alone = study.test[-1].prompt_tokens + study.test[-1].output_tokens
-    prompts = [small.encode(q.prompt) for q in study.questions]
+    prompts = [small.encode(small.text(q)) for q in study.questions]
     rows = {}
     for threshold in [*thresholds, EVERY_TOKEN]:
         ran = hand_over(small, large, prompts, threshold)
