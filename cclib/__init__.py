@@ -30,12 +30,14 @@ _HOME = {
     "load_study": "study",
     "export_study": "study",
     "choose_thresholds": "thresholds",
+    "choose_policy": "policies",
+    "Policy": "policies",
     "run_card": "experiments.results",
     "verbatim": "names",
 }
 _MODULES = {
-    "atlas", "benchmarks", "cost", "names", "paper", "prices", "prompts", "questions", "recording", "stats",
-    "study", "thresholds", "traces",
+    "atlas", "benchmarks", "cost", "names", "paper", "policies", "prices", "prompts", "questions",
+    "recording", "stats", "study", "thresholds", "traces",
 }  # fmt: skip
 
 __all__ = sorted([*_HOME, "cascade", "sweep"])

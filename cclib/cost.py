@@ -212,21 +212,27 @@ def seconds(result: Cascade, accounting: str = "paper") -> Cost:
 
 def dollars(result: Cascade, prices: Prices | None = None, accounting: str = "paper") -> Cost:
     """Dollars of a cascade from its tokens and a price table (see `read_prices`)."""
-    table = read_prices(prices)
-    per_question, missing = [], []
+    table, missing = read_prices(prices), []
     for trace in result.stages:
-        price = price_of(trace.model, table)
-        if price is None:
+        if price_of(trace.model, table) is None:
             missing.append(
                 f"{trace.model}: no price; give prices={{{slug(trace.model)!r}: (input, output)}} "
                 "in dollars a million tokens, or a CSV"
             )
         if trace.prompt_tokens is None or trace.output_tokens is None:
             missing.append(f"{trace.model}: tokens are not recorded; add prompt_tokens and output_tokens")
-        price_in, price_out = price or (np.nan, np.nan)
-        spent = _tokens_of(trace, "input") * price_in + _tokens_of(trace, "output") * price_out
-        per_question.append(spent / 1e6)
+    per_question = dollars_by_question(result.stages, table)
     return _cost("USD", result, per_question, accounting, missing)
+
+
+def dollars_by_question(stages: Sequence[Trace], table: pd.DataFrame) -> list[np.ndarray]:
+    """k of (n,) dollars of a pass on each question by `read_prices`' table; NaN where not known."""
+    spent = []
+    for trace in stages:
+        price_in, price_out = price_of(trace.model, table) or (np.nan, np.nan)
+        each = _tokens_of(trace, "input") * price_in + _tokens_of(trace, "output") * price_out
+        spent.append(each / 1e6)
+    return spent
 
 
 def stage_sizes(stages: Sequence[Trace]) -> list[float]:

@@ -42,7 +42,10 @@ class Score:
 
     def flops(self, readings: Readings) -> np.ndarray:
         """(n,) add-multiply operations of working a learned gate or router out once a question; else 0"""
-        return gate.flops(self.weights, self.features, readings)
+        key = (self, "flops")
+        if key not in readings.known:
+            readings.known[key] = gate.flops(self.weights, self.features, readings)
+        return readings.known[key]
 
     def _of(self, readings: Readings) -> np.ndarray:
         if self.kind in RECORDED:

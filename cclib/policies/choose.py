@@ -1,0 +1,233 @@
+"""The cheapest policy that is proven to lose little, or the most accurate that is proven within a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from cclib import stats
+from cclib.policies.bounds import bounds
+from cclib.policies.charges import Charges, charges
+from cclib.policies.evidence import Evidence, gather
+from cclib.policies.families import FAMILIES, Maker
+from cclib.policies.policy import Policy
+from cclib.policies.proof import SHARES, Measured, Path, Target, fewest_questions, measure
+from cclib.prices import Prices
+from cclib.stats import NO_INTERVAL
+from cclib.study import Study
+
+MORE = (1, 2, 4, 8)  # times the proving questions
+Proven = tuple[Policy, Measured, float]  # with its p-value
+
+
+@dataclass(frozen=True)
+class PolicyChoice:
+    """What `choose_policy` found. Shares are of one, measured on the proving questions."""
+
+    policy: Policy  # where nothing is proven, the model that is to be asked instead
+    proven: bool
+    reason: str  # why nothing is
+    saved: float  # of what the last model alone costs, in the unit
+    saved_interval: tuple[float, float]  # 95 %
+    drop: float  # accuracy lost against the last model
+    drop_interval: tuple[float, float]
+    p_value: float
+    questions: int  # that prove
+    candidates: int
+    families: pd.DataFrame  # a row a family: what it could have saved
+    more: pd.DataFrame  # a row a number of questions: what they would prove
+    bounds: pd.DataFrame  # what nothing can beat, and what the promise costs
+    notes: list[str] = field(default_factory=list)  # what was left out, and why
+
+
+def choose_policy(
+    study: Study,
+    max_drop: float = 0.01,
+    delta: float = 0.05,
+    accounting: str = "every-pass",
+    max_cost: float | None = None,
+    unit: str = "FLOPs",
+    prices: Prices | None = None,
+    sizes: list[float] | None = None,
+    abstention: float | None = None,
+) -> PolicyChoice:
+    """The cheapest policy that loses at most `max_drop` of accuracy with probability 1 - delta.
+
+    Candidates of all families are fitted and ordered on the study's training questions (see
+    `cclib.policies.evidence`); those that promise most are tested on the validation questions, at shares of
+    delta. The promise covers the choice among all of them, for questions drawn like the validation questions.
+
+    Args:
+        max_drop: accuracy that may be lost against the last model, as a share of one.
+        delta: probability, over the draw of the questions, that the true drop is larger.
+        accounting: what is charged, "every-pass" or "paper" (see `cclib.cost`).
+        max_cost: in place of `max_drop`, what may be spent, as a share of the last model alone: the most
+            accurate policy whose expected cost is within it with probability 1 - delta. In dollars and
+            seconds no question is taken to cost more than the dearest on record.
+        unit: "FLOPs", "USD" or "seconds".
+        prices: as `cclib.prices.read_prices`, for dollars.
+        sizes: (k,) parameters of the models, for FLOPs; default as in `cclib.cost.compute`.
+        abstention: what no answer costs, where a wrong one costs 1 and a right one 0; None: always answer.
+            The drop then counts abstentions at this price.
+
+    Returns:
+        A `PolicyChoice`. Where nothing cheaper is proven its policy asks the last model, which loses nothing;
+        where nothing is proven within a budget, the first model alone.
+
+    Raises:
+        ValueError: fewer than two models, no validation questions, an argument out of range, unknown costs.
+    """
+    _check(max_drop, delta, max_cost, abstention)
+    making, proving, probes, notes = gather(study)
+    at_making, at_proving = (charges(e.stages, unit, accounting, prices, sizes) for e in (making, proving))
+    target, n = Target(max_drop, max_cost, 1.0 if abstention is None else abstention), len(proving)
+    maker = Maker(study.models, making, probes, abstention)
+    groups = list(maker.groups())
+    scored = [r for r in making.readings[:-1] if r.p_t is not None or r.option_probs is not None]
+    if not scored:
+        notes.append("no stage before the last has a score on record: only single models and routers remain")
+    paths = [Path.of(group, making, at_making, target) for group in groups]
+    tested = _contenders(paths, target, n, delta)
+    found = [one for path, level in tested for one in path.proven(proving, at_proving, target, level)]
+    best, reason = _best(found, target), ""
+    if best is None:
+        last = 0 if max_cost is not None else len(study.models) - 1
+        alone = maker.policy("one model", (last,))
+        best = alone, measure(alone, (last,), proving, at_proving, target.price), np.nan
+        reason = _reason(paths, found, tested, target, n, delta)
+    policy, made, p_value = best
+    about = {
+        "benchmark": study.benchmark, "reference": study.models[-1], "max_drop": max_drop, "delta": delta,
+        "max_cost": max_cost, "unit": unit, "accounting": accounting, "abstention": abstention,
+        "questions": n, "proven": not reason, "p_value": None if reason else p_value,
+        "saved": 1 - made.cost, "drop": made.drop,
+    }  # fmt: skip
+    rows = {f: _family(f, paths, proving, at_proving, target, delta) for f in FAMILIES}
+    families = pd.DataFrame.from_dict({f: row for f, row in rows.items() if row}, orient="index")
+    return PolicyChoice(
+        policy.with_about(**about),
+        not reason,
+        reason,
+        1 - made.cost,
+        saving_interval(made),
+        made.drop,
+        drop_interval(made),
+        p_value,
+        n,
+        sum(len(g.policies) for g in groups),
+        families.rename_axis("family"),
+        _more(paths, target, n, delta),
+        bounds(groups, proving, at_proving, target, (1 - made.cost, made.drop)),
+        notes,
+    )
+
+
+def _check(max_drop: float, delta: float, max_cost: float | None, abstention: float | None) -> None:
+    if not 0 <= max_drop < 1:
+        raise ValueError(f"max_drop is a share of one, 0 <= max_drop < 1 (0.01 is a point), found {max_drop}")
+    if not 0 < delta < 1:
+        raise ValueError(f"delta is a probability, 0 < delta < 1, found {delta}")
+    if max_cost is not None and not max_cost > 0:
+        raise ValueError(
+            f"max_cost is a share of the last model's cost, above 0 (0.5 is half), found {max_cost}"
+        )
+    if abstention is not None and not 0 < abstention < 1:
+        raise ValueError(
+            f"abstention costs more than a right answer (0), less than a wrong one (1), found {abstention}"
+        )
+
+
+def _contenders(paths: list[Path], target: Target, n: int, delta: float) -> list[tuple[Path, float]]:
+    """The paths to be tested and their levels: the best of each of the families that promise most."""
+    found, families = [], set()
+    for path in sorted(paths, key=lambda p: -p.worth(target, n, delta * SHARES[0])):
+        if len(path.order) and path.group.family not in families and len(found) < len(SHARES):
+            families.add(path.group.family)
+            found.append(path)
+    levels = np.array(SHARES[: len(found)])
+    return list(zip(found, delta * levels / levels.sum()))
+
+
+def _best(found: list[Proven], target: Target) -> Proven | None:
+    """The cheapest that is proven, if cheaper than the last model; in a budget, the most accurate."""
+    if target.max_cost is not None:
+        return min(found, key=lambda one: one[1].drop, default=None)
+    cheaper = [one for one in found if one[1].cost < 1]
+    return min(cheaper, key=lambda one: one[1].cost, default=None)
+
+
+def _reason(paths: list[Path], found: list, tested: list, target: Target, n: int, delta: float) -> str:
+    if found:
+        return "all that is proven costs as much as the last model alone, or more"
+    if target.max_cost is not None:
+        return f"nothing is proven to cost at most {target.max_cost:.1%} of the last model alone"
+    level = tested[0][1] if tested else delta
+    needed = fewest_questions(target.max_drop, level)
+    if needed is None:
+        return "with max_drop 0, only a policy that is right more often than the last model could be proven"
+    if n < needed:
+        return (
+            f"{n} questions are too few: {needed} would do for a policy that loses nothing on them, and one "
+            "that does lose needs more"
+        )
+    if not tested:
+        return (
+            "no candidate is cheaper than the last model and loses so little on the questions that make them"
+        )
+    return f"none of {sum(len(p.group.policies) for p in paths)} candidates is proven to lose so little"
+
+
+def saving_interval(made: Measured) -> tuple[float, float]:
+    """95 % interval of the share saved: questions are drawn, and what both cost with them."""
+    if np.ptp(made.spent) == 0 == np.ptp(made.reference):
+        return 1 - made.cost, 1 - made.cost
+    return stats.bootstrap(
+        lambda a, b: 1 - a.mean(axis=1) / b.mean(axis=1), made.spent, made.reference, n=1000, vectorised=True
+    )
+
+
+def drop_interval(made: Measured) -> tuple[float, float]:
+    """95 % interval of the accuracy lost: the score interval; the bootstrap's of a policy that abstains."""
+    if made.abstains:
+        return stats.bootstrap(lambda x: x.mean(axis=1), made.loss, n=1000, vectorised=True)
+    return stats.paired_interval_from_counts(made.lost, made.gained, len(made.loss))
+
+
+def _family(
+    family: str, paths: list[Path], proving: Evidence, at: Charges, target: Target, delta: float
+) -> dict[str, object]:
+    """What a family's best group saves where it alone is tested; the promise is for that family alone."""
+    own = [p for p in paths if p.group.family == family]
+    tried = sum(len(p.group.policies) for p in own)
+    if not own:
+        return {}
+    path = max(own, key=lambda p: p.worth(target, len(proving), delta))
+    best = _best(path.proven(proving, at, target, delta), target)
+    row = {"candidates": tried, "chain": "–", "scores": path.group.scores, "proven": best is not None}
+    if best is None:
+        return row | {"saved": 0.0, "saved interval": NO_INTERVAL, "drop": 0.0, "drop interval": NO_INTERVAL}
+    policy, made, p_value = best
+    return row | {
+        "chain": policy.name,
+        "saved": 1 - made.cost,
+        "saved interval": saving_interval(made),
+        "drop": made.drop,
+        "drop interval": drop_interval(made),
+        "p": p_value,
+    }
+
+
+def _more(paths: list[Path], target: Target, n: int, delta: float) -> pd.DataFrame:
+    """What more questions like the making ones would prove: the best group's saving, had it all of delta."""
+    rows = {}
+    for size in (n * times for times in MORE):
+        ahead = max(paths, key=lambda p: p.worth(target, size, delta))
+        made = ahead.reach(target, size, delta)
+        rows[size] = {"family": "–" if made is None else ahead.group.family}
+        rows[size] |= {
+            "saved": 0.0 if made is None else 1 - made.cost,
+            "drop": 0.0 if made is None else made.drop,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("questions")
