@@ -22,7 +22,7 @@ from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, slug
 from cclib.prices import Prices, price_of, read_prices
-from cclib.prompts import LETTERS
+from cclib.prompts import LETTERS, Prompt
 from cclib.questions import Question
 from cclib.recording import collect
 
@@ -151,6 +151,7 @@ def ask(
     pt: float = 0.9,
     pik: float | None = 0.5,
     subject: str = "general knowledge",
+    prompt: str | Prompt | None = None,
 ) -> Walk:
     """Which model would you pick for this question? One question through the cascade.
 
@@ -159,6 +160,8 @@ def ask(
         models: a family, or models (loaded ones or names), smallest first; one behind an API has no
             size, so where it stands is for you to say.
         probes: one a model, as `Study.probes`; without them P(IK) is left out.
+        prompt: how the models are asked (see `cclib.load_study`), as the probes' answers were; default: as a
+            loaded model is, and Table 7 for a name.
 
     >>> cclib.ask("Which country is Lyon in?", ["Spain", "France", "Italy", "Peru"]).table()
     """
@@ -168,7 +171,7 @@ def ask(
         question = Question("asked", subject, question, tuple(choices))
     if not isinstance(question, Question):
         raise ValueError(f"question must be its text with choices, or a cclib.Question; found {question!r}")
-    stages, steps = _stages(models, probes, pt, pik), []
+    stages, steps = _stages(models, probes, pt, pik, prompt), []
     for i, (model, probe) in enumerate(stages):
         rows, scores = _answer(model, [question], probe, pik, None)
         p_ik = None if scores is None else float(scores[0])
@@ -187,12 +190,14 @@ def live_cascade(
     pt: float = 0.9,
     pik: float | None = 0.5,
     store: str | Path | None = None,
+    prompt: str | Prompt | None = None,
 ) -> LiveRun:
     """Run a cascade from scratch: every stage answers only the questions that reach it.
 
     Args:
         store: folder of traces, for stages behind an API: their answers are written there as they
             arrive, and questions that are there already are not sent again.
+        prompt: as `ask` takes it; of a study, `study.source.prompt`.
 
     Returns:
         Who answered what, and the wall time of each stage. The seconds of `live_cascade([last], ...)`
@@ -200,7 +205,7 @@ def live_cascade(
     """
     if not questions:
         raise ValueError("there are no questions to answer; give at least one")
-    stages = _stages(models, probes, pt, pik)
+    stages = _stages(models, probes, pt, pik, prompt)
     stage = np.full(len(questions), len(stages) - 1)
     prediction = np.zeros(len(questions), int)
     seconds = np.zeros(len(stages))
@@ -223,7 +228,11 @@ def live_cascade(
 
 
 def _stages(
-    models: Models, probes: Sequence[PIK | None] | None, pt: float, pik: float | None
+    models: Models,
+    probes: Sequence[PIK | None] | None,
+    pt: float,
+    pik: float | None,
+    prompt: str | Prompt | None,
 ) -> list[tuple[Loaded, PIK | None]]:
     """The loaded models, smallest first, each with its probe; the thresholds are checked first."""
     check_thresholds(pt, pik)
@@ -231,6 +240,8 @@ def _stages(
     if not names:
         raise ValueError("models must be one or more, smallest first; found none")
     loaded = [load_model(m) if isinstance(m, str | Path) else m for m in names]
+    if prompt is not None:
+        loaded = [m.asked(prompt) for m in loaded]
     sizes = [m.parameters for m in loaded if m.parameters]
     if sizes != sorted(sizes):
         raise ValueError(f"stages go smallest first, found {[m.slug for m in loaded]}; turn the list round")
@@ -257,7 +268,7 @@ def _answer(
     elif store is None:
         parts = answer_by_api(model, questions)
     else:
-        parts = [collect(model, questions, store).table.to_pylist()]
+        parts = [collect(model, questions, store, prompt=model.prompt).table.to_pylist()]
     by_id = {row["question_id"]: row for rows in parts for row in rows}
     rows = [by_id[q.id] for q in questions]
     hidden = np.stack([r["hidden"] for r in rows]).astype(np.float32) if wanted else None

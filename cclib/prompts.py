@@ -6,14 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Protocol
 
 AUTO, TABLE_7, CHAT, FEW_SHOT = "auto", "table-7", "table-7-chat", "few-shot"
 PROMPTS = (AUTO, TABLE_7, CHAT, FEW_SHOT)
 SHOTS = 5  # examples of a subject, as MMLU is asked
-# A template may print the day it is used on; a prompt must be the same tomorrow.
-DAY = datetime(2024, 7, 26)
+DAY = "26 Jul 2024"  # for templates that ask for today's, in the form that those of Llama print
 ENDPOINT = "an endpoint's own chat template"
 LETTERS = "ABCDEFGHIJ"
 NEW_TOKENS = 24  # that the answer to an open question may have
@@ -232,8 +230,8 @@ def resolved(prompt: Prompt, is_open: bool, has_roles: bool) -> Prompt:
     return replace(prompt, name=CHAT if is_open and has_roles else TABLE_7)
 
 
-def wrapped(tokenizer: Any, messages: list[dict[str, str]], name: str) -> str:
-    """A chat in a tokenizer's own template, up to where the model writes on.
+def wrapped(tokenizer: Any, template: str, messages: list[dict[str, str]], name: str) -> str:
+    """A chat in a model's own template, up to where the model writes on.
 
     Raises:
         ValueError: the template cannot take these roles, or begins the answer with a thought.
@@ -244,7 +242,8 @@ def wrapped(tokenizer: Any, messages: list[dict[str, str]], name: str) -> str:
         "continue_final_message": begun,
         "add_generation_prompt": not begun,
         "enable_thinking": False,
-        "strftime_now": DAY.strftime,
+        # a template may print the day it is used on, and a prompt must be the same tomorrow
+        "chat_template": template.replace("strftime_now(", f"'{DAY}'.format("),
     }
     try:
         text = tokenizer.apply_chat_template(messages, **options)
@@ -252,7 +251,7 @@ def wrapped(tokenizer: Any, messages: list[dict[str, str]], name: str) -> str:
         if messages[0]["role"] != "system":
             raise ValueError(f"{name}: its chat template does not take this prompt: {error}") from error
         said = "\n".join(m["content"] for m in messages[:2])  # some templates know no system
-        return wrapped(tokenizer, [{"role": "user", "content": said}, *messages[2:]], name)
+        return wrapped(tokenizer, template, [{"role": "user", "content": said}, *messages[2:]], name)
     if text.rstrip().endswith("<think>"):
         raise ValueError(
             f"{name}: its chat template opens a thought before the answer, so the next token is no letter; "

@@ -136,7 +136,7 @@ class LanguageModel:
         """What it reads for a question."""
         if not self.prompt.chat:
             return self.prompt.text(question)
-        return prompts.wrapped(self.tokenizer, self.prompt.messages(question), self.name)
+        return prompts.wrapped(self.tokenizer, self.chat_template, self.prompt.messages(question), self.name)
 
     def encode(self, text: str) -> list[int]:
         return self.encode_all([text])[0]
