@@ -131,6 +131,13 @@ def check_stages(traces: Sequence[Trace]) -> list[Trace]:
         if not np.array_equal(trace.question_id, first.question_id):
             trace = trace.select(first.question_id)
         stages.append(trace)
+    judges = [(t.provenance["judge"], t.model) for t in stages if "judge" in t.provenance]
+    for by, model in judges[1:]:
+        if by != judges[0][0]:
+            raise ValueError(
+                f"{judges[0][1]} is judged by {judges[0][0]} and {model} by {by}: their shares of right "
+                "answers do not compare; collect both with one judge"
+            )
     sizes = [(t.parameters, t.model) for t in stages if t.parameters]
     for (small, a), (large, b) in zip(sizes, sizes[1:]):
         if small > large:

@@ -15,6 +15,7 @@ import numpy as np
 from cclib import prompts
 
 RIGHT, WRONG, ABSTAINED = "right", "wrong", "abstained"
+STRING_MATCH = "string-match"  # the name of the judge that is there without a model
 
 
 DECLINES = re.compile(

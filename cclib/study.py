@@ -22,11 +22,12 @@ from cclib.benchmarks import development_questions, load_benchmark
 from cclib.benchmarks.logged import LOGGED, logged_benchmark
 from cclib.cascades import Cascade, cascade, chains, check_stages
 from cclib.confidence.p_ik import PIK
+from cclib.models.api_judge import APIJudge, find_judge, judge_name
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, is_log, runs_here, slug
 from cclib.prompts import Prompt
-from cclib.questions import Question, check_limit, check_parts, check_seed, split, spread
+from cclib.questions import STRING_MATCH, Judge, Question, check_limit, check_parts, check_seed, split, spread
 from cclib.recording import answers_of, collect, recorded
 from cclib.traces import Trace, read_trace
 
@@ -41,6 +42,7 @@ class Source:
     data_dir: str | Path | None = None  # of the benchmark's files
     traces_dir: str | Path = "traces"
     device: str | None = None
+    judge: str | Judge | None = None  # of open answers
     outside: dict[str, Trace] = field(default_factory=dict, repr=False)  # known by their answers, by name
     parts: dict[str, list[str]] = field(default_factory=dict, repr=False)  # ids of each part's questions
     logged: list[Question] | None = None  # the questions of the logs, where these make the benchmark
@@ -117,6 +119,7 @@ class Study:
             device=self.source.device,
             dtype=about.get("dtype") or "auto",
             prompt=self.source.prompt,
+            judge=self.source.judge,
         )
 
     def part(self, stage: int, part: str) -> Trace | None:
@@ -138,7 +141,8 @@ class Study:
 
     def whole(self, stage: int) -> Trace:
         """All that is on record of a stage's answers to this benchmark, made as its trace was."""
-        return recorded(self.folder(stage), self.test[stage], list(self.all_questions.values()))
+        judge = find_judge(self.source.judge, self.source.traces_dir)
+        return recorded(self.folder(stage), self.test[stage], list(self.all_questions.values()), judge)
 
     def questions_of(self, trace: Trace) -> list[Question]:
         """The questions of a trace on this study's benchmark, row by row."""
@@ -220,6 +224,7 @@ def load_study(
     device: str | None = None,
     probe_last: bool = False,
     prompt: str | Prompt = prompts.AUTO,
+    judge: str | Judge | None = None,
 ) -> Study:
     """Record (or replay) a family on a benchmark and fit its probes.
 
@@ -239,17 +244,20 @@ def load_study(
         prompt: "auto" (the paper's: Table 7, in chat roles where the question is open and the model has a
             template), "table-7", "table-7-chat", or "few-shot:K" (K answered examples, default 5, of the
             question's subject: the benchmark's development questions, or else training ones, left out then).
+        judge: of open answers: "string-match", a model behind an API ("openai:NAME"), or a function; see
+            `cclib.collect`. Default: string match, or whoever judged an exported study.
 
     Raises:
-        ValueError: unknown models, benchmark or prompt, stages not smallest first, a layer or a prompt that
-            was not recorded.
+        ValueError: unknown models, benchmark or prompt, stages not smallest first; a layer or a prompt that
+            was not recorded, or a judge that an exported study was not judged by.
     """
     names = expand_family(models)
     check_limit(limit)
     check_seed(seed)
     source = Source(names, data_dir, traces_dir, device)
     if replay.is_export(traces_dir):
-        return _replayed(source, benchmark, limit, layer, seed, prompt)
+        return _replayed(source, benchmark, limit, layer, seed, prompt, judge)
+    source = replace(source, judge=judge and find_judge(judge, traces_dir))
     outside = {name: read_trace(name) for name in names if not is_api(name) and not runs_here(name)}
     if any(map(is_log, names)):
         benchmark, logged, notes = logged_benchmark(names, outside, benchmark, data_dir)
@@ -271,7 +279,8 @@ def load_study(
         parts = [test, train, validation] if probed else [test]
         if runs_here(name) or is_api(name):
             asked = [*test, *validation, *train] if probed else test
-            whole = collect(name, asked, store=traces_dir, layer=layer, device=device, prompt=source.prompt)
+            made = {"store": traces_dir, "layer": layer, "device": device, "prompt": source.prompt}
+            whole = collect(name, asked, **made, judge=source.judge)
         else:
             whole = outside[name] if is_log(name) else answers_of(name, outside[name], test)
         study.notes.extend(whole.provenance.get("notes", ()))
@@ -282,7 +291,8 @@ def load_study(
             study.notes.append(f"{slug(name)} is {known}: no hidden states, so no P(IK)")
         elif probed:
             try:
-                probe = _probe(traces[1], traces[2], seed, Path(traces_dir) / slug(name))
+                traces[1:] = [trace.answered() for trace in traces[1:]]  # a judge may have no verdict
+                probe = _probe(*traces[1:], seed, Path(traces_dir) / slug(name))
             except ValueError as error:
                 study.notes.append(f"P(IK) is left out: {error}")
         scored = [probe.score(t) for t in traces] if probe else [traces[0], None, None]
@@ -290,6 +300,8 @@ def load_study(
             column.append(trace)
         study.probes.append(probe)
     check_stages(study.test)
+    if isinstance(source.judge, APIJudge):
+        study.notes.append(f"Verdicts are {judge_name(source.judge)}'s, for {source.judge.spent} in all")
     return _answered(study)
 
 
@@ -313,15 +325,15 @@ def prompt_for(
 
 
 def _answered(study: Study) -> Study:
-    """The study on the test questions that no stage's endpoint set aside, and a note of what has no answer.
+    """The study on the questions that no stage's endpoint, nor a judge, set aside, and a note of the others.
 
     Raises:
         ValueError: none is left.
     """
     notes = []
     for name, trace in zip(study.models, study.test):
-        behind_api = "endpoint" in trace.provenance and trace.column("note") is not None
-        count = Counter(trace.table.column("note").drop_null().to_pylist() if behind_api else ())
+        noted = {"endpoint", "judge"} & {*trace.provenance} and trace.column("note") is not None
+        count = Counter(trace.table.column("note").drop_null().to_pylist() if noted else ())
         for note, n in sorted(count.items()):
             counted = "" if note.startswith("set aside") else ", which counts as wrong"
             notes.append(f"{name}: {n} of {len(trace)} test questions have no answer{counted} ({note})")
@@ -373,7 +385,13 @@ def export_study(study: Study, folder: str | Path, whole: Sequence[Trace] = ()) 
 
 
 def _replayed(
-    source: Source, benchmark: str, limit: int | None, layer: int | None, seed: int, prompt: str | Prompt
+    source: Source,
+    benchmark: str,
+    limit: int | None,
+    layer: int | None,
+    seed: int,
+    prompt: str | Prompt,
+    judge: str | Judge | None,
 ) -> Study:
     folder = Path(source.traces_dir)
     about = replay.read_about(folder)
@@ -402,6 +420,13 @@ def _replayed(
         test = parts["test"]
         if layer not in (None, test.hidden_layer):
             raise ValueError(f"{folder / name} was recorded at layer {test.hidden_layer}, not {layer}")
+        by = str(test.provenance.get("judge", STRING_MATCH))
+        wanted = judge_name(judge) if callable(judge) else judge or by
+        if by != wanted and not by.startswith(f"{wanted} at "):
+            raise ValueError(
+                f"{folder / name} holds answers judged by {by}, not by {wanted}, and no texts to judge anew; "
+                "leave judge out, or give another traces_dir"
+            )
         study.test.append(test if limit is None else test.select(spread(test.question_id, limit)))
         study.train.append(parts.get("train"))
         study.validation.append(parts.get("validation"))

@@ -29,7 +29,7 @@ from cclib.names import runs_here, verbatim
 
 PARAMETERS = (
     "models", "benchmark", "data_dir", "limit", "pt", "pik", "layer", "seed", "traces_dir", "device",
-    "prompt", "other_benchmark", "other_data_dir", "open_benchmark", "open_data_dir",
+    "prompt", "other_benchmark", "other_data_dir", "open_benchmark", "open_data_dir", "judge",
 )  # fmt: skip
 ASK_MORE = ("04-2", "05", "F-")  # chapters that need a model to answer other questions
 KEYS = {"title", "parameters", "notebooks", "traces"}

@@ -32,6 +32,7 @@ def publish(
     other_data_dir: str | Path | None = None,
     open_benchmark: str | None = None,
     open_data_dir: str | Path | None = None,
+    judge: str | None = None,
 ) -> Path:
     """Export a study with all that its chapters show: no question texts, no hidden states.
 
@@ -43,7 +44,7 @@ def publish(
         pt, pik: thresholds of the figures with GPT-4.
         elsewhere: this many questions of the benchmark that the probes are taken to, and open ones.
         other_benchmark, other_data_dir: the benchmark that the probes are taken to; see `transfer`.
-        open_benchmark, open_data_dir: the open questions; see `open_study`.
+        open_benchmark, open_data_dir, judge: the open questions, and who judges; see `open_study`.
     """
     study = load_study(
         models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True, prompt=prompt
@@ -53,7 +54,8 @@ def publish(
     folder = export_study(with_other_probes(study, away), folder, whole)
     if away is not None:
         export_study(away, replay.on(folder, away.benchmark))
-    if opened := transfer.or_none(transfer.open_study, study, open_benchmark, elsewhere, open_data_dir):
+    opened = transfer.or_none(transfer.open_study, study, open_benchmark, elsewhere, open_data_dir, judge)
+    if opened is not None:
         export_study(opened, folder / replay.OPEN)
     about = json.dumps({"benchmark": study.benchmark, "seed": study.seed})
     scans = {replay.LAYERS: probe_scans.by_layer(study), replay.SIZES: probe_scans.by_size(study)}

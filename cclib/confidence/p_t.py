@@ -15,14 +15,13 @@ from cclib.confidence.forward import check_layer, encode_questions
 from cclib.confidence.generation import generate
 from cclib.confidence.reading import read_prompts
 from cclib.models.local import LanguageModel
-from cclib.questions import ABSTAINED, RIGHT, Judge, Question, string_match
+from cclib.questions import ABSTAINED, RIGHT, Question, string_match
 
 
 def answer_open_questions(
     model: LanguageModel,
     questions: Sequence[Question],
     layer: int | None = None,
-    judge: Judge = string_match,
     known: Container[str] = (),
 ) -> Iterator[list[dict[str, Any]]]:
     """Answer open questions by greedy decoding; rows of a trace, batch by batch.
@@ -45,7 +44,7 @@ def answer_open_questions(
         rows = []
         for row, i in enumerate(index):
             response, n_tokens = written.responses[row]
-            verdict = judge(questions[i], response)
+            verdict = string_match(questions[i], response)  # another judge goes over what is recorded
             rows.append(
                 {
                     "question_id": questions[i].id,

@@ -14,7 +14,7 @@ from cclib import replay
 from cclib.benchmarks import load_benchmark
 from cclib.cascades import check_stages
 from cclib.confidence.p_ik import PIK
-from cclib.questions import Question, split, spread
+from cclib.questions import Judge, Question, split, spread
 from cclib.study import Source, Study, load_study, prompt_for
 
 # the questions that a probe of this benchmark is tried on unchanged (the paper: MMLU to GPQA)
@@ -122,12 +122,17 @@ def from_elsewhere(study: Study, other: Study) -> Study:
 
 
 def open_study(
-    study: Study, benchmark: str | None = None, limit: int | None = None, data_dir: str | Path | None = None
+    study: Study,
+    benchmark: str | None = None,
+    limit: int | None = None,
+    data_dir: str | Path | None = None,
+    judge: str | Judge | None = None,
 ) -> Study:
     """The same models on open questions (Appendix F), with probes of their own.
 
     Args:
         data_dir: folder of the open benchmark's files.
+        judge: of the answers: "string-match", or a model behind an API; see `cclib.load_study`.
         benchmark: default: "popqa" beside MMLU, "atlas-open" beside all else and where PopQA cannot be had (a
             note says why); in an exported study, the one that was exported.
 
@@ -141,7 +146,8 @@ def open_study(
         about = replay.read_about(folder)
         if benchmark not in (None, about["benchmark"]):
             raise replay.NotAtHand(f"{folder} holds traces on {about['benchmark']}, not on {benchmark}")
-        return load_study(source.names, about["benchmark"], seed=about["seed"], traces_dir=folder)
+        found = {"seed": about["seed"], "traces_dir": folder, "judge": judge}
+        return load_study(source.names, about["benchmark"], **found)
     wished = "popqa" if study.benchmark == "mmlu" else None
     name, questions, notes = find_benchmark(benchmark, wished, "atlas-open", data_dir)
     if closed := [q.id for q in questions if q.choices]:
@@ -156,6 +162,7 @@ def open_study(
         "traces_dir": source.traces_dir,
         "device": source.device,
         "prompt": source.prompt.name,
+        "judge": judge,
     }
     found = load_study(local, name, **given)
     return replace(found, notes=[*found.notes, *notes])

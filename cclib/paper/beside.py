@@ -180,7 +180,7 @@ def probes_beside(study: Study) -> pd.DataFrame:
 
 
 def open_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
-    """Table 11 and this edition's open questions; ours are judged by string match."""
+    """Table 11 and this edition's open questions, by whoever judged these."""
     rows, fate = {}, fates(study, pt, pik)
     for row, name, result in _pairs(study, 11, pt, pik):
         here = fate.loc[name] if result else {}

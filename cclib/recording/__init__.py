@@ -22,13 +22,14 @@ from filelock import FileLock, Timeout
 
 import cclib
 from cclib import prompts
+from cclib.models.api_judge import find_judge
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.models.progress import Progress
 from cclib.models.stored import quantisation_at_hand
 from cclib.names import is_api, slug
 from cclib.prompts import Prompt, read_prompt
-from cclib.questions import Question, refuse_duplicates
+from cclib.questions import Judge, Question, refuse_duplicates, string_match
 from cclib.recording.store import (
     Held,
     answers_of,
@@ -62,6 +63,7 @@ def collect(
     engine: str = "local",
     worker: dict[str, Any] | None = None,
     prompt: str | Prompt = prompts.AUTO,
+    judge: str | Judge | None = None,
 ) -> Trace:
     """Answer questions with a model, one row each, going on where an earlier call stopped.
 
@@ -82,6 +84,9 @@ def collect(
         worker: with "ray", what one worker takes of its node; see `cclib.recording.cluster.ClusterModel`.
         prompt: "auto" (the paper's: Table 7, in chat roles where the question is open and the model has a
             template), "table-7", "table-7-chat", or what `cclib.few_shot` gives.
+        judge: of open answers: "string-match" (the default), a model behind an API ("openai:NAME"), or a
+            function of a question and a response. It judges all of them, whoever did before; the trace's
+            provenance names it. What a model has no verdict on is set aside (`Trace.answered`).
 
     Returns:
         The trace of exactly these questions, in their order.
@@ -91,9 +96,15 @@ def collect(
             model, or does not fit its context; the weights are not at hand, and answers of several models of
             this name are.
         OSError: the store cannot be written (the disk is full, another process is recording).
-        BudgetReached, APIFailure: a model behind an API; what was answered before is kept.
+        BudgetReached, APIFailure: a model behind an API, or the judge; what was answered, or judged, before
+            is kept.
     """
     _check(model, questions, engine)
+    judge = find_judge(judge, store)
+    if judge is not string_match and questions[0].choices:
+        raise ValueError(
+            f"judge is of open questions, found {judge!r} and questions with options, which their key judges"
+        )
     named, is_open, prompt = isinstance(model, str | Path), not questions[0].choices, read_prompt(prompt)
     folder = Path(store) / (slug(model) if named else model.slug)
     if named:
@@ -111,7 +122,7 @@ def collect(
         if held.left:
             ready = _load(model, held, layer, device, dtype, engine, worker, prompt) if named else model
             held = Held(_record(ready, questions, folder, layer, progress), questions)
-    trace = held.trace(notes)
+    trace = held.trace(notes, judge, progress)
     if (
         named and wanted["checksum"] and not trace.provenance.get("quantisation")
     ):  # recorded before it was noted

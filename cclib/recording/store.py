@@ -20,12 +20,13 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from cclib import prompts
+from cclib.models.api_judge import judge_name, verdicts_of
 from cclib.models.api_requests import roles
 from cclib.models.local import check_layer, default_layer
 from cclib.models.weights import checksum_at_hand
 from cclib.names import ATLAS, HUB_ID, is_api, pinned
 from cclib.prompts import Prompt
-from cclib.questions import ABSTAINED, RIGHT, Question, string_match
+from cclib.questions import ABSTAINED, RIGHT, Judge, Question, string_match
 from cclib.traces import FINGERPRINT, SCHEMA, Trace, read_parts, read_provenance
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class Held:
             "them anew in another traces_dir"
         ]
 
-    def trace(self, notes: Sequence[str] = ()) -> Trace:
+    def trace(self, notes: Sequence[str] = (), judge: Judge = string_match, progress: bool = True) -> Trace:
         """The answers, in the order of the questions, judged by what is right now.
 
         Raises:
@@ -202,27 +203,26 @@ class Held:
             raise KeyError(f"{self.home}: {len(self.left)} questions are not answered, the first is "
                            f"{self.left[0].id!r}")  # fmt: skip
         table = self.table.take(pa.array([self.rows[q.id] for q in self.questions], pa.int64()))
-        said = zip(*(table[k].to_pylist() for k in ("correct", "prediction", "response")))
-        judged = [_judge(q, *row) for q, row in zip(self.questions, said)]
+        judged = _judged(self.questions, table, judge, progress)
         now = {
             "question_id": [q.id for q in self.questions],
             "subject": [q.subject for q in self.questions],
             "answer": [q.answer for q in self.questions],
-            "correct": [correct for correct, _ in judged],
-            "abstained": [abstained for _, abstained in judged],
+            **judged,
         }
         for name, values in now.items():
             at = table.schema.get_field_index(name)
             table = table.set_column(at, SCHEMA.field(name), pa.array(values, SCHEMA.field(name).type))
         said_of = [*self.notes(), *notes]
-        return Trace(table, self.about | ({"notes": said_of} if said_of else {}))
+        by = {} if self.questions[0].choices else {"judge": judge_name(judge)}
+        return Trace(table, self.about | by | ({"notes": said_of} if said_of else {}))
 
 
-def recorded(folder: Path, like: Trace, questions: Sequence[Question]) -> Trace:
+def recorded(folder: Path, like: Trace, questions: Sequence[Question], judge: Judge = string_match) -> Trace:
     """All that a model's folder holds of some questions, made as a trace was."""
     home = find(folder, {key: _made(like.provenance, key) for key in FINGERPRINT})
     known = Held(home, questions).rows
-    return Held(home, [q for q in questions if q.id in known]).trace()
+    return Held(home, [q for q in questions if q.id in known]).trace(judge=judge)
 
 
 def answers_of(path: str | Path, outside: Trace, questions: Sequence[Question]) -> Trace:
@@ -251,13 +251,24 @@ def answers_of(path: str | Path, outside: Trace, questions: Sequence[Question]) 
     return trace
 
 
-def _judge(
-    question: Question, correct: bool | None, prediction: int | None, response: str | None
-) -> tuple[bool | None, bool | None]:
-    """Whether a recorded answer is right, and whether it declines, which only an open one can."""
-    if correct is None:  # an endpoint set the question aside
-        return None, None
-    if question.choices:
-        return prediction == question.answer, None
-    verdict = string_match(question, response or "")
-    return verdict == RIGHT, verdict == ABSTAINED
+def _judged(
+    questions: Sequence[Question], table: pa.Table, judge: Judge, progress: bool
+) -> dict[str, list[Any]]:
+    """Columns of a trace: which answers are right, which decline (only an open one can), and its notes.
+
+    What an endpoint set aside stays so; what the judge has no verdict on is set aside too.
+    """
+    known, note = table["correct"].is_valid().to_pylist(), table["note"].to_pylist()
+    said, predicted = table["response"].to_pylist(), table["prediction"].to_pylist()
+    if questions[0].choices:
+        right = [p == q.answer if k else None for q, p, k in zip(questions, predicted, known)]
+        return {"correct": right, "abstained": [None] * len(right), "note": note}
+    at = [i for i, k in enumerate(known) if k]
+    verdicts = verdicts_of(judge, [questions[i] for i in at], [said[i] or "" for i in at], progress)
+    found: dict[int, str | None] = dict(zip(at, verdicts))
+    unjudged = "set aside: the judge named no verdict"
+    return {
+        "correct": [v and v == RIGHT for v in map(found.get, range(len(questions)))],
+        "abstained": [v and v == ABSTAINED for v in map(found.get, range(len(questions)))],
+        "note": [unjudged if k and found[i] is None else n for i, (k, n) in enumerate(zip(known, note))],
+    }
