@@ -7,7 +7,7 @@ training part, stopped and calibrated on the validation part, and never sees the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,16 +172,29 @@ class PIK:
         """Add-multiply operations of reading the probe once."""
         return 2 * (self.w1.size + self.w2.size)
 
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Its arrays by name, as files keep them."""
+        arrays = {name: value for name, value in vars(self).items() if name not in ("model", "layer")}
+        return {k: np.ascontiguousarray(np.atleast_1d(v), dtype=np.float32) for k, v in arrays.items()}
+
+    @classmethod
+    def from_tensors(cls, model: str, layer: int, tensors: Mapping[str, np.ndarray]) -> PIK:
+        """A probe of what `tensors` gave.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        expected = {"mean", "scale", "w1", "b1", "w2", "b2", "slope", "offset"}
+        if set(tensors) != expected:
+            raise ValueError(f"it is not a probe: it holds {sorted(tensors)}, not {sorted(expected)}")
+        single = {name: tensors[name][0] for name in ("b2", "slope", "offset")}
+        return cls(model, layer, **{**tensors, **single})
+
     def save(self, path: str | Path) -> None:
         """Write to a safetensors file, which cannot carry code."""
         from safetensors.numpy import save_file
 
-        tensors = {
-            name: np.ascontiguousarray(np.atleast_1d(value), dtype=np.float32)
-            for name, value in vars(self).items()
-            if name not in ("model", "layer")
-        }
-        save_file(tensors, str(path), metadata={"model": self.model, "layer": str(self.layer)})
+        save_file(self.tensors(), str(path), metadata={"model": self.model, "layer": str(self.layer)})
 
     @classmethod
     def load(cls, path: str | Path) -> PIK:
@@ -198,12 +211,10 @@ class PIK:
                 meta = f.metadata() or {}
         except SafetensorError as error:
             raise ValueError(f"{path} is not a probe in safetensors ({error}); fit it again") from error
-        expected = {"mean", "scale", "w1", "b1", "w2", "b2", "slope", "offset"}
-        if set(tensors) != expected or not {"model", "layer"} <= set(meta):
-            raise ValueError(f"{path} is not a probe: it holds {sorted(tensors)}, not {sorted(expected)}")
-        for name in ("b2", "slope", "offset"):
-            tensors[name] = tensors[name][0]
-        return cls(model=meta["model"], layer=int(meta["layer"]), **tensors)
+        try:
+            return cls.from_tensors(meta["model"], int(meta["layer"]), tensors)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path} is not a probe of P(IK) ({error}); fit it again") from error
 
 
 def _tensors(trace: Trace, mean: np.ndarray, scale: np.ndarray) -> tuple:

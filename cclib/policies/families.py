@@ -16,9 +16,10 @@ import numpy as np
 from cclib.confidence.p_ik import PIK
 from cclib.policies import gate, scores
 from cclib.policies.evidence import FOLDS, Evidence
-from cclib.policies.policy import Condition, Policy, Stage
+from cclib.policies.policy import Policy
 from cclib.policies.readings import RECORDED
 from cclib.policies.scores import Score
+from cclib.policies.stage import Condition, Stage
 
 ONE_MODEL, PAPER, ONE_SCORE = "one model", "the paper's rule", "one score"
 GATE, ROUTER, BOTH = "learned gate", "router", "router, then a cascade"
@@ -44,8 +45,7 @@ class Maker:
         self, models: Sequence[str], making: Evidence, probes: Sequence[PIK | None], price: float | None
     ) -> None:
         self.making, self.price = making, price
-        checksums = [t.provenance.get("checksum") for t in making.stages]
-        self.base = [Stage(m, c, probe=p) for m, c, p in zip(models, checksums, probes)]
+        self.base = [Stage.of(m, t.provenance, p) for m, t, p in zip(models, making.stages, probes)]
         self.fold = np.random.default_rng(0).permutation(len(making)) % FOLDS
         self.made: dict[tuple, Score | None] = {}
 

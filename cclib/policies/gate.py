@@ -86,6 +86,23 @@ def fit(
     return weights, tuple(features), subjects
 
 
+def shapes(features: Sequence[str], subjects: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of what `fit` gives for these features.
+
+    Raises:
+        ValueError: a feature is not known.
+    """
+    if unknown := {*features} - {*BEFORE, *AFTER}:
+        raise ValueError(f"expected features of {', '.join((*AFTER, 'words'))}, found {sorted(unknown)}")
+    d = len({*features} - {"subject", "words"})
+    found = {"mean": (d,), "scale": (d,), "coef": (4, d), "intercept": (4,)}
+    if "subject" in features:
+        found["coef_subject"] = (4, len(subjects))
+    if "words" in features:
+        found |= {"coef_words": (4, WORDS["n_features"]), "idf": (WORDS["n_features"],)}
+    return found
+
+
 def _logistic(x: np.ndarray | sparse.spmatrix, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(4, d) weights and (4,) intercepts; an outcome that no label names gets next to no probability."""
     coef, intercept = np.zeros((4, x.shape[1])), np.full(4, NEVER)

@@ -6,68 +6,24 @@ same two, with the readings of the questions at hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from cclib.cascades import Cascade, check_stages, passes
-from cclib.confidence.p_ik import PIK
+from cclib.policies import files
 from cclib.policies.gate import texts
 from cclib.policies.readings import Readings
-from cclib.policies.scores import Score
+from cclib.policies.stage import Condition as Condition
+from cclib.policies.stage import Stage
 from cclib.study import Study
 from cclib.traces import Trace
 
 ABSTAIN = -1  # what `decide` says where nobody answers
-
-
-@dataclass(frozen=True, eq=False)
-class Condition:
-    """A score that must reach a threshold."""
-
-    score: Score
-    threshold: float
-
-    def holds(self, readings: Readings) -> np.ndarray:
-        """(n,) bool; False where the score is not known"""
-        return passes(self.score.of(readings), self.threshold)
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One model of a policy.
-
-    Its answer is kept where all of `keep` hold. Otherwise the next stage is asked if `hope` holds (None: it
-    always does); where it does not, or there is no next stage, the policy abstains.
-    """
-
-    model: str  # its short name
-    checksum: str | None = None  # of its weights, where known
-    keep: tuple[Condition, ...] = ()  # none: every answer is kept
-    start: Condition | None = None  # of the question alone: the first stage where it holds is asked first
-    hope: Condition | None = None
-    leaves: bool = False  # the pass ends at the probe's layer where P(IK) alone says that it is not kept
-    probe: PIK | None = None  # reads P(IK); None where it is not used, or not at hand
-
-    def conditions(self) -> list[tuple[str, int, Condition]]:
-        """(role, place, condition) of all that it has."""
-        found = [("keep", i, c) for i, c in enumerate(self.keep)]
-        return found + [(r, 0, c) for r in ("start", "hope") if (c := getattr(self, r)) is not None]
-
-    @property
-    def reads_p_ik(self) -> bool:
-        kinds = [c.score.kind for c in self.keep] + [
-            f for _, _, c in self.conditions() for f in c.score.features
-        ]
-        return "P(IK)" in kinds
-
-    @property
-    def p_ik_threshold(self) -> float | None:
-        """The threshold on P(IK) under which the pass may end early; None where there is none."""
-        return next((c.threshold for c in self.keep if c.score.kind == "P(IK)"), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +67,30 @@ class Policy:
         further = np.where(rule.hope.holds(readings), stage + 1, ABSTAIN) if rule.hope else stage + 1
         return np.where(kept, stage, further)
 
+    def steps(
+        self, alone: Readings, decide: Callable[[int, np.ndarray], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Take n questions through the stages.
+
+        Args:
+            alone: as `first` takes it.
+            decide: given a stage and the places of the questions that reach it, what `Policy.decide` says
+                of them.
+
+        Returns:
+            (n,) int, the last stage that was asked; (k, n) bool, it was asked; (n,) bool, nobody answered.
+        """
+        at = self.first(alone)
+        ran, abstained = np.zeros((len(self.stages), alone.n), bool), np.zeros(alone.n, bool)
+        for i in range(len(self.stages)):
+            ran[i] = (at == i) & ~abstained
+            reached = np.flatnonzero(ran[i])
+            if len(reached):
+                go_on = decide(i, reached)
+                abstained[reached] = go_on == ABSTAIN
+                at[reached] = np.maximum(go_on, i)
+        return at, ran, abstained
+
     def run(self, traces: Sequence[Trace], read: Sequence[str] | None = None) -> Run:
         """Apply the policy to k traces of one question set, in the order of its stages.
 
@@ -126,22 +106,18 @@ class Policy:
                 f"this policy has {len(self.stages)} stages, {self.name}; found {len(stages)} traces"
             )
         for trace, stage in zip(stages, self.stages):
-            check_checksum(stage, trace.provenance.get("checksum"))
-        return self.follow(
-            stages,
-            [Readings.of(t, s.probe if s.reads_p_ik else None, read) for t, s in zip(stages, self.stages)],
-        )
+            stage.check(trace.provenance)
+        readings = [
+            Readings.of(t, s.probe if s.reads_p_ik and t.hidden is not None else None, read)
+            for t, s in zip(stages, self.stages)
+        ]
+        return self.follow(stages, readings)
 
     def follow(self, stages: list[Trace], readings: Sequence[Readings]) -> Run:
         """The same from readings that are at hand, in the order of the stages and with rows matched."""
-        n, k = readings[0].n, len(stages)
-        at = self.first(readings[0])
-        ran, abstained = np.zeros((k, n), bool), np.zeros(n, bool)
-        for i in range(k):
-            ran[i] = (at == i) & ~abstained
-            go_on = self.decide(i, readings[i])
-            abstained |= ran[i] & (go_on == ABSTAIN)
-            at = np.where(ran[i] & (go_on > i), go_on, at)
+        at, ran, abstained = self.steps(
+            readings[0], lambda stage, reached: self.decide(stage, readings[stage])[reached]
+        )
         return Run(stages, at, (), (), self, ran, abstained, tuple(readings))
 
     def of(self, study: Study, part: str = "test") -> Run:
@@ -163,6 +139,24 @@ class Policy:
             )
         questions = study.questions_of(traces[0]) if study.live else None
         return self.run(traces, None if questions is None else texts(questions))
+
+    def save(self, path: str | Path) -> None:
+        """Write it as JSON that can be read, and its learned weights beside it; see `cclib.policies.files`.
+
+        Raises:
+            ValueError: the path does not end in .json.
+        """
+        files.write(Path(path), self.family, self.stages, self.about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Policy:
+        """Read what `save` wrote. No code is in it, so none is run.
+
+        Raises:
+            FileNotFoundError: it, or the weights beside it, are not there.
+            ValueError: it is damaged, of another version, or no policy.
+        """
+        return cls(*files.read(Path(path)))
 
     def with_about(self, **more: Any) -> Policy:
         return replace(self, about={**self.about, **more})
@@ -217,16 +211,3 @@ class Run(Cascade):
             if stage.leaves and stage.p_ik_threshold is not None:
                 out[i] = self.ran[i] & ~passes(readings.p_ik, stage.p_ik_threshold)
         return out
-
-
-def check_checksum(stage: Stage, found: str | None) -> None:
-    """Refuse a model that is not the one that the policy was proven with.
-
-    Raises:
-        ValueError: the checksums of the weights differ.
-    """
-    if stage.checksum and found and stage.checksum != found:
-        raise ValueError(
-            f"this policy was proven with weights of {stage.model} that have the checksum {stage.checksum}, "
-            f"found {found}; load those weights, or choose a policy for these"
-        )
