@@ -22,11 +22,17 @@ SMALL = {
     "vocab_size": 400, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 512,
     "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, "sliding_window": 24, "attention_window": 24,
-    "use_sliding_window": True, "max_window_layers": 2,
+    "use_sliding_window": True, "max_window_layers": 2, "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 2, "swa_head_dim": 16, "num_decoder_layers": 4,
+    "num_decoder_attention_heads": 4, "decoder_ffn_dim": 128, "encoder_ffn_dim": 128, "dim_head": 16,
+    "dim_ff": 128, "dff": 128, "d_inner": 128, "dense_intermediate_size": 128, "shared_intermediate_size": 32,
+    "shape_vocab_size": 400, "shape_embed_dim": 16, "pronunciation_vocab_size": 400,
+    "pronunciation_embed_dim": 16, "index_n_heads": 4, "index_head_dim": 16, "q_lora_rank": 16,
+    "o_lora_rank": 16,
     # experts
     "moe_intermediate_size": 32, "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4,
     "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "shared_expert_intermediate_size": 32,
-    "n_shared_experts": 1, "moe_topk": 2, "ffn_dim": 128,
+    "n_shared_experts": 1, "moe_topk": 2, "ffn_dim": 128, "expert_ffn_hidden_size": 32, "zero_expert_num": 4,
     # recurrences
     "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_n_groups": 1, "mamba_num_heads": 8,
     "mamba_head_dim": 16, "ssm_state_size": 16, "state_size": 16, "expand": 2, "num_heads": 8, "n_groups": 1,
@@ -57,6 +63,7 @@ OTHERWISE = {
     "gpt_neo": {"num_layers": 4, "attention_types": [[["global", "local"], 2]], "window_size": 24},
     "gptj": {"rotary_dim": 8},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
+    "hy_v4": LATENT,
     "jamba": {
         "attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1,
         "mamba_dt_rank": 4,

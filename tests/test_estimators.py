@@ -248,6 +248,11 @@ def test_every_estimator_is_ranked_or_said_to_be_missing(tmp_path):
     assert (table.loc[free, "extra cost"] == 0).all()
     assert (table.drop(index=[*free, "mean token probability"])["extra cost"] > 0).all()
     elsewhere = replace(study, source=replace(study.source, device="no such device", loaded={}))
+    unchecked, _ = estimators.estimate_all(study, 1, calibrated=False)
+    asked = [e for e in unchecked if "prompt" in e.needs and e.name != "P(IK) by probe"]
+    assert len(asked) == 4 and all(len(e.score) == 60 and e.validation is None for e in asked)
+    ranked = estimators.ranking(study.test[1].correct, unchecked, labels)
+    assert ranked["AUROC"].notna()[[e.name for e in asked]].all()
     again, _ = estimators.estimate_all(elsewhere)  # kept beside the trace: no model is loaded
     pd.testing.assert_series_equal(
         pd.Series({e.name: e.score.sum() for e in made}), pd.Series({e.name: e.score.sum() for e in again})

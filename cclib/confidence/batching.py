@@ -13,8 +13,7 @@ from cclib.confidence.forward import first_device
 from cclib.confidence.reading import how_read
 from cclib.models.local import LanguageModel
 
-SEQUENCES = {"cpu": 128, "cuda": 1024}  # that go on at once, if they fit
-PROMPTS = {"cpu": 32, "cuda": 1024}  # that are read at once: the numbers of more would leave the caches
+SEQUENCES = {"cpu": 128, "cuda": 1024}  # at once, if they fit
 
 
 @dataclass
@@ -53,8 +52,7 @@ def batches(
     def fit(i: int) -> int:
         if not together:
             return 1
-        most = PROMPTS.get(model.device.split(":")[0], 32)
-        return max(1, min(most, _sequences(model, len(prompts[i]) + new_tokens, read) // copies))
+        return max(1, _sequences(model, len(prompts[i]) + new_tokens, read) // copies)
 
     start = 0
     while start < len(order):

@@ -31,8 +31,14 @@ ASKED = {
 TEMPLATES = [prompted.IS_IT_TRUE, prompted.DO_YOU_KNOW, prompted.HOW_SURE, prompted.BEST_GUESSES]
 
 
-def estimate_all(study: Study, stage: int = 0) -> tuple[list[Estimate], np.ndarray | None]:
+def estimate_all(
+    study: Study, stage: int = 0, calibrated: bool = True
+) -> tuple[list[Estimate], np.ndarray | None]:
     """Every estimator of Appendix A for multiple-choice questions, on one model of a study.
+
+    Args:
+        calibrated: ask a model anew about the validation part too: what Brier score and ECE need, and
+            AUROC does not.
 
     Returns:
         The estimates, and the (v,) right and wrong answers to the validation part (None where not recorded).
@@ -40,7 +46,7 @@ def estimate_all(study: Study, stage: int = 0) -> tuple[list[Estimate], np.ndarr
     test, validation, train = study.test[stage], study.part(stage, "validation"), study.train[stage]
     estimates = estimate.from_one_pass(test, validation) + _sampled(test, validation, study.seed)
     if study.runs(stage):
-        estimates += [_asked_anew(study, stage, kind) for kind in ASKED]
+        estimates += [_asked_anew(study, stage, kind, calibrated) for kind in ASKED]
         if train is not None and train.hidden is not None:
             estimates += _layers(study, stage)
     else:
@@ -51,11 +57,12 @@ def estimate_all(study: Study, stage: int = 0) -> tuple[list[Estimate], np.ndarr
     return estimates + _combined(estimates, labels), labels
 
 
-def _asked_anew(study: Study, stage: int, kind: str) -> Estimate:
+def _asked_anew(study: Study, stage: int, kind: str, calibrated: bool) -> Estimate:
     function, test = ASKED[kind][2], study.test[stage]
 
     def ask() -> pd.DataFrame:
-        traces = [t for t in (test, study.part(stage, "validation")) if t is not None]
+        validation = study.part(stage, "validation") if calibrated else None
+        traces = [t for t in (test, validation) if t is not None]
         questions = [q for t in traces for q in study.questions_of(t)]
         said = np.concatenate([t.column("prediction") for t in traces])
         answers = [f"{LETTERS[a]}. {q.choices[a]}" for q, a in zip(questions, said)]
@@ -63,11 +70,12 @@ def _asked_anew(study: Study, stage: int, kind: str) -> Estimate:
         score, tokens, share = function(study.model(stage), questions, *more)
         return pd.DataFrame({"score": score, "tokens": tokens, "answered": share})
 
-    found, n = study.kept(stage, function.__name__, TEMPLATES, ask), len(test)
+    made_of = TEMPLATES if calibrated else [*TEMPLATES, "test"]
+    found, n = study.kept(stage, function.__name__, made_of, ask), len(test)
     score, tokens = found["score"].to_numpy(), found["tokens"].to_numpy()
     share = found["answered"].iloc[0]
     note = "" if share == 1 else f"a number came back for {share:.0%} of the questions"
-    checked = score[n:] if len(score) > n else None  # a single model has no validation part
+    checked = score[n:] if len(score) > n else None
     return _asked(kind, test, score[:n], tokens[:n], checked, note)
 
 
