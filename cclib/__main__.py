@@ -98,6 +98,9 @@ def publish(
     name: str,
     store: Annotated[str, typer.Option(help="the recorded traces, hidden states included")] = "traces",
     elsewhere: Annotated[int | None, typer.Option(help="questions of other benchmarks; default: all")] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Option(help="other prompts to ask with, on some questions")
+    ] = None,
 ):
     """Write to book/editions/NAME/traces what the edition's chapters need to replay without its models."""
     from cclib.book.export import publish as export
@@ -105,7 +108,14 @@ def publish(
     edition = Book().choose([name])[0]
     given = {k: v for k, v in edition.parameters.items() if k != "traces_dir"}
     models = given.pop("models", "atlas")
-    folder = export(models, FOLDER / name / "traces", **given, traces_dir=store, elsewhere=elsewhere)
+    folder = export(
+        models,
+        FOLDER / name / "traces",
+        **given,
+        traces_dir=store,
+        elsewhere=elsewhere,
+        prompts=prompts or (),
+    )
     typer.echo(folder)
     if edition.traces is None:
         typer.echo(f"to replay it, add this line to editions/{name}.yml:\ntraces: {folder.as_posix()}")

@@ -4,7 +4,8 @@
     MODEL/part-*.parquet          rows of all parts, told apart by the column `part`
     MODEL/provenance.json         what made them
     MODEL/layers.csv, sizes.csv   probes at every layer, and from ever more training questions
-    gpt-4.csv                     figures with GPT-4 as the last stage, at the thresholds in its first line
+    gpt-4.csv, gpt-4-chain.csv    figures with GPT-4 as the last stage, at the thresholds in its first line
+    prompts-*.csv                 figures of the same models asked with other prompts
     on-BENCHMARK/, open/          exports of their own: the same models on other questions, and on open ones
 
 No hidden states and no question texts. Probes of other seeds and of other questions are columns of the rows.
@@ -28,6 +29,7 @@ from cclib.stats import NO_INTERVAL
 from cclib.traces import Trace, part_name, read_trace
 
 ABOUT, LAYERS, SIZES, GPT4, OPEN = "study.json", "layers.csv", "sizes.csv", "gpt-4.csv", "open"
+GPT4_CHAIN, PROMPTS = "gpt-4-chain.csv", "prompts-{}.csv"
 PARTS = ("train", "validation", "test")
 TEXTS = ("question", "choices", "prompt")  # of logs, and somebody else's
 SEEDED, FROM = "p_ik_seed_{}", "p_ik_from_{}"  # columns: P(IK) from another seed, from other questions

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cclib import replay
-from cclib.experiments import commercial_api, probe_scans, transfer
+from cclib.experiments import commercial_api, probe_scans, prompt_effect, transfer
 from cclib.experiments.probe_scans import reseeded
 from cclib.experiments.transfer import from_elsewhere
 from cclib.study import Study, export_study, load_study
@@ -33,6 +33,7 @@ def publish(
     open_benchmark: str | None = None,
     open_data_dir: str | Path | None = None,
     judge: str | None = None,
+    prompts: Sequence[str] = (),
 ) -> Path:
     """Export a study with all that its chapters show: no question texts, no hidden states.
 
@@ -45,6 +46,7 @@ def publish(
         elsewhere: this many questions of the benchmark that the probes are taken to, and open ones.
         other_benchmark, other_data_dir: the benchmark that the probes are taken to; see `transfer`.
         open_benchmark, open_data_dir, judge: the open questions, and who judges; see `open_study`.
+        prompts: that the models are asked with too, on some of the questions; see `prompt_effect.by_prompt`.
     """
     study = load_study(
         models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True, prompt=prompt
@@ -62,10 +64,21 @@ def publish(
     for file, tables in scans.items():
         for name, table in tables.items():
             replay.write_figures(table, folder / name / file, about)
-    served = commercial_api.with_gpt4(study, pt, pik)
-    if served is not None:
-        replay.write_figures(served, folder / replay.GPT4, f"pt, pik: {json.dumps([pt, pik])}")
+    write_gpt4(study, folder, pt, pik)
+    if prompts:
+        asked, _ = prompt_effect.by_prompt(study, prompts)
+        prompt_effect.write(folder, prompt_effect.tables_of(asked, pt, pik), about)
     return folder
+
+
+def write_gpt4(study: Study, folder: Path, pt: float, pik: float | None) -> None:
+    """The figures with GPT-4's recorded answers, where these are at hand."""
+    for file, made in (
+        (replay.GPT4, commercial_api.with_gpt4),
+        (replay.GPT4_CHAIN, commercial_api.before_gpt4),
+    ):
+        if (table := made(study, pt, pik)) is not None:
+            replay.write_figures(table, folder / file, f"pt, pik: {json.dumps([pt, pik])}")
 
 
 def with_other_probes(study: Study, away: Study | None) -> Study:

@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 
 from cclib import cost, replay, stats
-from cclib.cascades import cascade
+from cclib.cascades import cascade, keeps
 from cclib.experiments.results import points_above
 from cclib.names import slug
 from cclib.stats import NO_INTERVAL
 from cclib.study import Study
+from cclib.thresholds import choose_thresholds
 from cclib.traces import Trace
 
 GPT4 = "gpt-4-1106-preview"
+GPT4_PRICE = 10.0, 30.0  # dollars a million tokens in and out, OpenAI, November 2023
+MAX_DROP, DELTA = 0.01, 0.05  # of the thresholds that the validation part chooses
 ROUTELLM = "correct.csv"  # subject, row (0-based in the subject's test file), one boolean column a model
 
 
@@ -124,11 +127,79 @@ def with_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | None
     The answers are RouteLLM's table beside the folder of MMLU. Without them an export's `gpt-4.csv` holds
     the figures, at the thresholds that it was made with.
     """
-    if study.benchmark != "mmlu":
-        return None
-    answers = Path(study.source.data_dir or ".").parent / "routellm_mmlu" / ROUTELLM
-    if answers.exists():
-        return commercial(with_last_stage(study, recorded_answers(answers, GPT4)), pt, pik)
+    answers = _gpt4(study)
+    if answers is not None:
+        return commercial(with_last_stage(study, answers), pt, pik)
     table, at = replay.read_figures(Path(study.source.traces_dir) / replay.GPT4)
     whole = table is not None and table["questions sent"].iloc[0] == len(study)  # not a part of them (limit)
-    return table if whole and at == [pt, pik] else None
+    return table if whole and at == [pt, pik] and study.benchmark == "mmlu" else None
+
+
+def _gpt4(study: Study) -> Trace | None:
+    """GPT-4's recorded answers to MMLU, where they are at hand."""
+    path = Path(study.source.data_dir or ".").parent / "routellm_mmlu" / ROUTELLM
+    return recorded_answers(path, GPT4) if study.benchmark == "mmlu" and path.exists() else None
+
+
+def before_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | None:
+    """The study's largest model before GPT-4: at the paper's thresholds, and at those that validation proves.
+
+    A row a way of asking: each model alone, the cascade at (pt, pik), and at the threshold on P(T) that
+    `choose_thresholds` proves on the validation part to lose at most MAX_DROP with probability 1 - DELTA,
+    where it proves any. P(IK) has no part in that one: its probe was calibrated on these questions. Dollars
+    count GPT-4 alone, the question's tokens as the smaller model's tokenizer divides them, and one token of
+    answer.
+    None where GPT-4's answers, and figures of them, are not at hand.
+    """
+    gpt4 = _gpt4(study)
+    if gpt4 is None:
+        table, at = replay.read_figures(Path(study.source.traces_dir) / replay.GPT4_CHAIN)
+        whole = table is not None and table["questions"].iloc[0] == len(study)
+        return table if whole and at == [pt, pik] and study.benchmark == "mmlu" else None
+    stage = len(study.models) - 1
+    small, large = study.test[stage], gpt4.select(study.test[stage].question_id)
+    name, nothing = f"{study.models[stage]} → {GPT4}", np.zeros(len(study), bool)
+    p_ik = pik if small.p_ik is not None else None
+    at_paper = keeps(small.p_t, small.p_ik, pt, p_ik)
+    rows = {
+        GPT4: _kept(small, large, nothing),
+        study.models[stage]: _kept(small, large, ~nothing),
+        f"{name}, {_at(pt, p_ik)}": _kept(small, large, at_paper),
+    }
+    validation = study.part(stage, "validation")
+    if validation is not None:
+        proof = [validation, gpt4.select(validation.question_id)]
+        found = choose_thresholds(proof, MAX_DROP, DELTA, with_pik=False, sizes=[1e-9, 1.0])
+        if found.found:
+            kept = keeps(small.p_t, None, found.pt[0], None)
+            rows[f"{name}, {_at(found.pt[0], None)}, chosen"] = _kept(small, large, kept)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("who answers")
+
+
+def _at(pt: float, pik: float | None) -> str:
+    return f"P(T) ≥ {pt:.3g}" + ("" if pik is None else f", P(IK) ≥ {pik:.3g}")
+
+
+def _kept(small: Trace, large: Trace, kept: np.ndarray) -> dict[str, object]:
+    """What comes of it where the small model keeps some of n questions, and the large one has the rest."""
+    n, sent = len(kept), int((~kept).sum())
+    right = np.where(kept, small.correct, large.correct)
+    points, interval = points_above(right, large.correct)
+    mixed = kept.mean() * small.correct + (1 - kept.mean()) * large.correct  # as many sent, by chance
+    low, high = stats.bootstrap(lambda drawn: drawn.mean(axis=1), right - mixed, vectorised=True)
+    read = small.prompt_tokens if small.prompt_tokens is not None else np.full(n, np.nan)
+    dollars = (read * GPT4_PRICE[0] + GPT4_PRICE[1]) / 1e6
+    between = 0 < sent < n
+    return {
+        "questions": n,
+        "accuracy": stats.accuracy(right),
+        "accuracy interval": stats.accuracy_interval(right),
+        "PD (points)": points if sent < n else np.nan,
+        "PD (points) interval": interval if sent < n else NO_INTERVAL,
+        "questions sent": sent,
+        "reduced questions": 1 - sent / n,
+        "reduced questions interval": stats.wilson(n - sent, n),
+        "USD for 1,000 questions": float(1000 * dollars[~kept].sum() / n),
+        "points above random mixing": 100 * float((right - mixed).mean()) if between else np.nan,
+        "points above random mixing interval": (100 * low, 100 * high) if between else NO_INTERVAL,
+    }

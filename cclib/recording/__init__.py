@@ -120,7 +120,9 @@ def collect(
         ]
     for _attempt in range(2):  # the workers of a cluster may have other weights than this machine
         if held.left:
-            ready = _load(model, held, layer, device, dtype, engine, worker, prompt) if named else model
+            first = next((about.get("dtype") for _, about in makings(folder)), None)
+            given = (layer, device, dtype, engine, worker, prompt, first)
+            ready = _load(model, held, *given) if named else model
             held = Held(_record(ready, questions, folder, layer, progress), questions)
     trace = held.trace(notes, judge, progress)
     if (
@@ -163,10 +165,11 @@ def _load(
     engine: str,
     worker: dict[str, Any] | None,
     prompt: Prompt,
+    first_dtype: str | None,
 ) -> LanguageModel | APIModel | ClusterModel:
     """The model that answers what is left, in the precision of what is there."""
     if dtype == "auto":
-        dtype = held.about.get("dtype") or dtype
+        dtype = held.about.get("dtype") or first_dtype or dtype
     if engine == "ray":
         from cclib.recording.cluster import ClusterModel
 

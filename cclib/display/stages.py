@@ -1,0 +1,70 @@
+"""What pages say of a first stage: whether it can pay, and what it spares GPT-4."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+
+def main_chain(table: pd.DataFrame | None) -> str:
+    """The chain as a small table and a sentence, for a front page (Markdown); "" where it is not known."""
+    if table is None:
+        return ""
+    lines = [
+        "| who answers | accuracy | against GPT-4, points (95 %) | questions saved | USD for 1,000 questions "
+        "| above random mixing, points (95 %) |",
+        "| --- | --: | --: | --: | --: | --: |",
+    ]
+    for name, row in table.iterrows():
+        cells = [
+            name,
+            f"{row['accuracy']:.1%}",
+            _points(row, "PD (points)"),
+            f"{row['reduced questions']:.1%}",
+            f"{row['USD for 1,000 questions']:.2f}",
+            _points(row, "points above random mixing"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", in_words(table), ""])
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """A sentence: what the chosen thresholds save, or that none were proven."""
+    chosen = table[table.index.str.endswith(", chosen")]
+    if chosen.empty:
+        return (
+            "No thresholds are proven on the validation part to lose at most a point, so every question goes "
+            "to GPT-4."
+        )
+    row = chosen.iloc[0]
+    low, high = row["reduced questions interval"]
+    return (
+        "The chosen threshold is proven on the validation part to lose at most a point (at 95 %); on the "
+        f"test part it spares GPT-4 {row['reduced questions']:.1%} of the questions "
+        f"({low:.1%} to {high:.1%}) and moves accuracy by {_points(row, 'PD (points)')} points."
+    )
+
+
+def can_pay(table: pd.DataFrame) -> str:
+    """A line a first stage: what it knows, what is seen of it, whether it keeps enough to pay (Markdown)."""
+    lines = []
+    for name, row in table.iterrows():
+        low, high = row["AUROC of P(T) interval"]
+        line = (
+            f"- **{name}** is right on {row['accuracy']:.1%} of the questions; an oracle would keep "
+            f"{row['share an oracle keeps']:.1%}. P(T) tells its right answers from its wrong ones with an "
+            f"AUROC of {row['AUROC of P(T)']:.2f} ({low:.2f} to {high:.2f}; 0.5 is a coin). "
+            f"It keeps {row['share kept']:.1%}"
+        )
+        if pd.notna(row["share it must keep to pay"]):
+            pays = row["share kept"] > row["share it must keep to pay"]
+            line += (
+                f" and must keep more than {row['share it must keep to pay']:.1%} to pay for its own passes: "
+                f"it {'pays' if pays else 'does not pay'}"
+            )
+        lines.append(line + ".")
+    return "\n".join(lines) or "No model before the last has P(T)."
+
+
+def _points(row: pd.Series, column: str) -> str:
+    low, high = row[f"{column} interval"]
+    return "–" if pd.isna(row[column]) else f"{row[column]:+.2f} ({low:+.2f} to {high:+.2f})"
