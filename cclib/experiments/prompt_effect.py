@@ -28,7 +28,7 @@ CONFIDENCES = (
     "AUROC of P(T)", "AUROC of P(T) interval", "AUROC of P(IK)", "AUROC of P(IK) interval", "share kept",
     "share kept interval", "accuracy of the kept", "accuracy of the kept interval",
 )  # fmt: skip
-LIMIT = 500  # test questions, as many for validation: enough to see what a prompt moves
+LIMIT = 200  # test questions, as many for validation: enough to see what a prompt moves
 
 
 def by_prompt(
