@@ -188,6 +188,12 @@ class Study:
         """The threshold on P(IK), or None where this study has no P(IK) to compare with it."""
         return pik if self.has_pik else None
 
+    def without(self, n: int) -> Study:
+        """The study of all but its first n models."""
+        fields = ("models", "test", "train", "validation", "probes")
+        cut = {name: getattr(self, name)[n:] for name in fields}
+        return replace(self, source=replace(self.source, names=self.source.names[n:]), **cut)
+
     def chain(self, members: Sequence[int]) -> list[Trace]:
         """The test traces of some of the models."""
         return [self.test[i] for i in members]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import cclib
+from cclib.logs import published
 from cclib.names import runs_here, slug
 from cclib.traces import read_trace
 
@@ -108,3 +109,21 @@ def test_a_router_on_words_needs_answers_alone(tmp_path):
     assert found["P(T)"].score is None and "p_t" in found["P(T)"].missing
     assert found["linear, words"].score.shape == (6,) and found["linear, words"].depth == 0
     assert compare(study).test.small_cost == pytest.approx(6.74 / 68.98)
+
+
+def test_models_sizes_follow_from_their_shapes_and_are_the_weights_that_the_hub_counts():
+    counted = {
+        "qwen2.5-coder-1.5b": 1_543_714_304,
+        "phi-3-mini": 3_821_079_552,
+        "yi-6b": 6_061_035_520,
+        "llama-2-7b": 6_738_415_616,
+        "qwen1.5-7b-chat": 7_721_324_544,
+        "llama-3.1-8b-instruct": 8_030_261_248,
+        "llama-2-13b": 13_015_864_320,
+        "yi-34b": 34_388_917_248,
+        "llama-2-70b": 68_976_648_192,
+        "llama-3.1-70b-instruct": 70_553_706_496,
+    }
+    found = published.parameters(published.SHAPES)
+    assert {name: int(found[name]) for name in counted} == counted
+    assert published.SIZES["llama-3.1-8b-instruct"] == 8.03

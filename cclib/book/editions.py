@@ -25,13 +25,15 @@ import yaml
 from nbformat import NotebookNode
 
 from cclib.book import pages
-from cclib.names import runs_here, verbatim
+from cclib.names import is_api, is_log, runs_here, verbatim
+from cclib.traces import read_trace
 
 PARAMETERS = (
     "models", "benchmark", "data_dir", "limit", "pt", "pik", "layer", "seed", "traces_dir", "device",
     "prompt", "other_benchmark", "other_data_dir", "open_benchmark", "open_data_dir", "judge",
 )  # fmt: skip
-ASK_MORE = ("04-2", "05", "F-")  # chapters that need a model to answer other questions
+ASK_MORE = ("04-2", "05", "C-wording", "F-")  # chapters that ask a model more than is on record
+DECIDE = ("01", "02", "03-3", "04-1", "D-", "I-")  # and P(T) of every model but the last
 KEYS = {"title", "parameters", "notebooks", "traces"}
 FOLDER = Path("book") / "editions"
 
@@ -315,7 +317,10 @@ def execute(
 
 
 def add_edition(root: Path, name: str, parameters: dict[str, Any], title: str | None = None) -> Path:
-    """Write an edition's file, without the chapters that ask more of a model where none of them runs here.
+    """Write an edition's file, without the chapters that cannot be shown for these models.
+
+    Where none of them runs here, nothing can be asked; where one but the last is known by its answers alone,
+    there is no cascade.
 
     Raises:
         FileExistsError: there is another edition of this name.
@@ -326,8 +331,13 @@ def add_edition(root: Path, name: str, parameters: dict[str, Any], title: str | 
     about = {"title": title or name, "parameters": parameters}
     stems = sorted(p.stem for p in (root / "notebooks").glob("*.ipynb"))
     models = parameters.get("models")
-    if isinstance(models, list) and not any(map(runs_here, models)):
-        about["notebooks"] = [stem for stem in stems if not stem.startswith(ASK_MORE)]
+    if isinstance(models, list):
+        absent = () if any(map(runs_here, models)) else ASK_MORE
+        recorded = [name for name in models[:-1] if not (runs_here(name) or is_api(name) or is_log(name))]
+        if any(read_trace(name).p_t is None for name in recorded):
+            absent += DECIDE
+        if absent:
+            about["notebooks"] = [stem for stem in stems if not stem.startswith(absent)]
     text = yaml.safe_dump(about, sort_keys=False)
     if path.exists() and path.read_text() != text:
         raise FileExistsError(f"{path} is there already and differs; edit it, or choose another name")

@@ -26,7 +26,8 @@ def verdicts(results: Mapping[str, Cascade], margin: float = MARGIN) -> str:
     for name, result in chains_of(results).items():
         above = against_mixing(above_mixing(result, alone))
         lines.append(f"- **{name}** {of_chain(result, margin)}. {_saving(result)} {above}".rstrip())
-    return "\n".join(lines) or "- One model makes no chain: name two or more in `models`."
+    none = "Here is no chain: it takes two models or more, all but the last with P(T)."
+    return "\n".join(lines) or f"- {none}"
 
 
 def card_times(card: Mapping[str, Any], shown: pd.DataFrame) -> str:

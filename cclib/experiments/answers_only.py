@@ -4,6 +4,9 @@ Nothing says how sure the small model was, so the decision rests on what else is
 words; a *proxy*, a smaller model that runs here, whose reading of the question (option probabilities, hidden
 state) predicts whether the larger ones will be right; whether two cheap models agree. Each is charged for
 every pass that it makes.
+
+In a study a proxy is the stage before the first one that is known by its answers alone, and the second cheap
+model the stage after it, where another one comes last.
 """
 
 from __future__ import annotations
@@ -14,13 +17,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from cclib.benchmarks import load_benchmark
-from cclib.experiments.estimators.estimate import entropy
+from cclib.cost import stage_sizes
+from cclib.experiments.estimators.estimate import Estimate, entropy
 from cclib.experiments.routing import routers
 from cclib.experiments.routing.frontier import Method, Setting
+from cclib.logs.published import SHAPES, SIZES
 from cclib.prices import read_prices
 from cclib.questions import Question
+from cclib.study import Study
 from cclib.traces import Trace, read_trace
 
 PAIR, SECOND, PROXY = ("llama-3.1-8b-instruct", "llama-3.1-70b-instruct"), "phi-3-mini", "qwen2.5-coder-1.5b"
@@ -49,23 +56,22 @@ class Published:
 
     questions: list[Question]
     answers: dict[str, Trace]
-    reading: Trace  # with option_probs, hidden and prompt_tokens
+    reading: Trace | None  # with option_probs, hidden and prompt_tokens; None where there is no proxy
     part: np.ndarray  # (n,) 0: to learn from, 1: to choose on, 2: to judge
+    proxy: str = PROXY  # the reading's model
 
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
         """Of each question its words, and what the proxy's pass left: hidden state, options, length."""
-        learn = self.part == 0
-        probs = routers.options(self.reading.option_probs)
-        more = [entropy(self.reading.option_probs), np.log(self.reading.prompt_tokens)]
-        dense = np.column_stack([self.reading.hidden, probs, *more]).astype(float)
-        return {
-            "words": routers.words(
-                [t for t, known in zip(routers.texts(self.questions), learn) if known],
-                routers.texts(self.questions),
-            )[1],
-            "reading": routers.standardised(dense[learn], dense)[1],
-        }
+        learn, texts = self.part == 0, routers.texts(self.questions)
+        found = {"words": routers.words([t for t, known in zip(texts, learn) if known], texts)[1]}
+        if self.reading is not None:
+            probs = self.reading.option_probs
+            parts = [] if self.reading.hidden is None else [self.reading.hidden]
+            parts += [routers.options(probs), entropy(probs), np.log(self.reading.prompt_tokens)]
+            dense = np.column_stack(parts).astype(float)
+            found["reading"] = routers.standardised(dense[learn], dense)[1]
+        return found
 
     def right(self, model: str) -> np.ndarray:
         """(n,) bool"""
@@ -111,13 +117,27 @@ def read(folder: str | Path, proxy: str | Path | None = None, seed: int = 0) -> 
     models = pd.read_parquet(folder / "outcomes.parquet", columns=["model"])["model"].unique()
     answers = {m: read_trace(f"{folder / 'outcomes.parquet'}#{m}").select(ids) for m in sorted(models)}
     if proxy is None:
-        table = pd.read_parquet(folder / f"{PROXY}.parquet").rename(columns={"hidden_pca": "hidden"})
-        reading = Trace(table.assign(question_id=table["question_id"].astype(str)), {"model": PROXY})
-    else:
-        reading = read_trace(proxy)
+        proxy = folder / f"{PROXY}.parquet"
+    reading = _with_hidden(read_trace(proxy))
     shuffled = np.random.default_rng(seed).permutation(len(ids)) / len(ids)
     part = np.searchsorted(np.cumsum(SHARES)[:-1], shuffled, side="right")
     return Published(questions, answers, reading.select(ids), part)
+
+
+def charged() -> pd.DataFrame:
+    """What each model is charged by: its size, whose shape that is, and its row of the price table."""
+    prices, rows = read_prices(), {}
+    for name, row in PRICED.items():
+        paid = prices.loc[row]
+        rows[name] = {
+            "billions of parameters": SIZES[name],
+            "shape in config.json of": SHAPES.loc[name, "repository"],
+            "dollars as": row,
+            "a million tokens read": paid["input_usd_per_million"],
+            "a million tokens written": paid["output_usd_per_million"],
+            "price from": f"{paid['source']}, {paid['date']}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
 def agrees(data: Published, a: str, b: str) -> np.ndarray:
@@ -131,31 +151,126 @@ def setting(data: Published, small: str, large: str, part: int, ratio: float) ->
     return Setting(data.right(small)[at], data.right(large)[at], ratio)
 
 
-def methods(data: Published, small: str, large: str, second: str, cost: dict[str, float]) -> list[Method]:
+def methods(
+    data: Published, small: str, large: str, second: str | None, cost: dict[str, float]
+) -> list[Method]:
     """Ways to decide who answers where the small model's confidence is not known.
 
     Args:
-        second: a cheap model that is asked too, to see whether it agrees with the small one.
+        second: a cheap model that is asked too, to see whether it agrees with the small one; None for none.
         cost: of the proxy's pass and the second model's, as shares of the large model's.
     """
     s, needless = data.right(small), ~(data.right(large) & ~data.right(small))
-    same = agrees(data, small, second)
-    keep = {kind: data.predicted(kind, needless) for kind in STRENGTH}
-    both = data.predicted("reading", needless, same)
-    read, asked = f"a pass of {PROXY}", f"an answer of {second}"
+    keep = {kind: data.predicted(kind, needless) for kind in data.features}
     learned = "; answers of both to learn from"
     found = [
         ("words: is the large one needed", f"the question's words{learned}", keep["words"], 0.0, 0.0),
         ("words: is the small one right", "the same", data.predicted("words", s), 0.0, 0.0),
-        ("proxy's P(T)", read, data.reading.p_t, 0.0, cost[PROXY]),
-        ("proxy's P(IK) of the small one", read + learned, data.predicted("reading", s), 0.0, cost[PROXY]),
-        ("proxy: is the large one needed", read + learned, keep["reading"], 0.0, cost[PROXY]),
-        ("proxy and words", read + learned, keep["reading"] + keep["words"], 0.0, cost[PROXY]),
-        ("agreement", asked, same.astype(float), 1.0, cost[second]),
-        ("agreement and proxy", f"{asked}; {read}{learned}", both, 1.0, cost[second] + cost[PROXY]),
     ]
+    if data.reading is not None:
+        read, paid = f"a pass of {data.proxy}", cost[data.proxy]
+        found += [
+            ("proxy's P(T)", read, data.reading.p_t, 0.0, paid),
+            ("proxy's P(IK) of the small one", read + learned, data.predicted("reading", s), 0.0, paid),
+            ("proxy: is the large one needed", read + learned, keep["reading"], 0.0, paid),
+            ("proxy and words", read + learned, keep["reading"] + keep["words"], 0.0, paid),
+        ]
+    if second is not None:
+        same, asked = agrees(data, small, second), f"an answer of {second}"
+        found.append(("agreement", asked, same.astype(float), 1.0, cost[second]))
+        if data.reading is not None:
+            both, paid = data.predicted("reading", needless, same), cost[second] + paid
+            found.append(("agreement and proxy", f"{asked}; {read}{learned}", both, 1.0, paid))
     choose, judge = data.part == 1, data.part == 2
     return [
         Method(name, "answers only", needs, -score[judge], -score[choose], depth, extra)
         for name, needs, score, depth, extra in found
+    ]
+
+
+def first_bare(study: Study) -> int | None:
+    """The first stage, of those before the last, that is known by its answers alone; None where none is."""
+    return next((i for i, t in enumerate(study.test[:-1]) if t.p_t is None), None)
+
+
+def of_study(study: Study, stage: int) -> Published | None:
+    """A study's parts as the questions to learn from, to choose on and to judge, for a stage without P(T).
+
+    None where the parts' questions or answers are not at hand.
+    """
+    near = range(max(0, stage - 1), min(stage + 2, len(study.models)))
+    wholes = {i: _whole(study, i) for i in {*near, len(study.models) - 1}} if study.live else {}
+    if wholes.get(stage) is None:
+        return None
+    proxy = wholes.get(stage - 1)
+    if proxy is not None and (proxy.p_t is None or proxy.option_probs is None or proxy.prompt_tokens is None):
+        proxy = None
+    parts = [study.source.parts[p] for p in ("train", "validation")] + [study.test[stage].question_id]
+    answers = {study.models[i]: t for i, t in wholes.items() if t is not None}
+    return Published(
+        [study.all_questions[q] for part in parts for q in part],
+        answers,
+        None if proxy is None else _with_hidden(proxy),
+        np.repeat([0, 1, 2], [len(part) for part in parts]),
+        study.models[stage - 1],
+    )
+
+
+def _whole(study: Study, stage: int) -> Trace | None:
+    """A stage's answers to the training, validation and test part, one after the other."""
+    parts = [study.part(stage, "train"), study.part(stage, "validation"), study.test[stage]]
+    if any(t is None or t.set_aside.any() for t in parts):
+        return None
+    tables = [t.without("p_ik").table for t in parts]
+    return Trace(pa.concat_tables(tables, promote_options="default"), study.test[stage].provenance)
+
+
+def _with_hidden(reading: Trace) -> Trace:
+    """Principal components of the hidden state in its place, where a reading keeps these."""
+    kept = "hidden_pca" in reading.table.column_names
+    names = ["hidden" if name == "hidden_pca" else name for name in reading.table.column_names]
+    return Trace(reading.table.rename_columns(names), reading.provenance) if kept else reading
+
+
+def second_of(data: Published, study: Study, stage: int) -> str | None:
+    """The cheap model whose agreement can be looked at: the next stage, where it is not the last."""
+    name = study.models[stage + 1] if stage + 2 < len(study.models) else None
+    told = [data.answers.get(m) for m in (study.models[stage], name)]
+    return name if all(t is not None and t.column("prediction") is not None for t in told) else None
+
+
+def shares(study: Study, of: int) -> dict[str, float]:
+    """What a pass of each stage costs, as a share of one stage's pass (parameters, Eq. 3 or all weights)."""
+    sizes = stage_sizes(study.test)
+    return {name: float(size / sizes[of]) for name, size in zip(study.models, sizes)}
+
+
+def study_methods(study: Study, stage: int) -> list[Method]:
+    """`methods` of the pair of a stage without P(T) and the last model; none where they cannot be had."""
+    data = of_study(study, stage)
+    if data is None or study.models[-1] not in data.answers:
+        return []
+    names = study.models[stage], study.models[-1], second_of(data, study, stage)
+    return methods(data, *names, shares(study, -1))
+
+
+def estimates(study: Study, stage: int = 0) -> list[Estimate]:
+    """What foretells whether a stage is right that is known by its answers alone; none for one with P(T)."""
+    data = of_study(study, stage) if study.test[stage].p_t is None else None
+    if data is None:
+        return []
+    name, right = study.models[stage], data.right(study.models[stage])
+    cost, learned = shares(study, stage), "labelled training questions"
+    found = [("words", f"the question's words; {learned}", data.predicted("words", right), 0.0, 0.0)]
+    if data.reading is not None:
+        read, paid = f"a pass of {data.proxy}", cost[data.proxy]
+        found.append(("proxy's P(T)", read, data.reading.p_t, paid, 0.0))
+        found.append(("proxy's P(IK)", f"{read}; {learned}", data.predicted("reading", right), paid, 0.0))
+    if second := second_of(data, study, stage):
+        same = agrees(data, name, second).astype(float)
+        found.append(("agreement", f"an answer of {second}", same, cost[second], 1.0))
+    choose, judge = data.part == 1, data.part == 2
+    return [
+        Estimate(label, "answers only", needs, score[judge], score[choose], paid, depth, label != "agreement")
+        for label, needs, score, paid, depth in found
     ]

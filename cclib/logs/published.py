@@ -13,21 +13,22 @@ import pandas as pd
 
 from cclib.prompts import LETTERS
 
-# Billions of parameters, as published with the weights, of models whose answers to MMLU-Pro are at hand.
-SIZES = {
-    "qwen2.5-coder-1.5b": 1.54,
-    "phi-3-mini": 3.82,
-    "yi-6b": 6.06,
-    "llama-2-7b": 6.74,
-    "qwen1.5-7b-chat": 7.72,
-    "llama-3.1-8b": 8.03,
-    "llama-3.1-8b-instruct": 8.03,
-    "llama-2-13b": 13.02,
-    "yi-34b": 34.39,
-    "llama-2-70b": 68.98,
-    "llama-3.1-70b-instruct": 70.55,
-    "qwen1.5-72b-chat": 72.29,
-}
+# Shapes of models whose answers to MMLU-Pro are at hand, as config.json in their repositories on the hub has.
+SHAPES = pd.read_csv(Path(__file__).parent / "sizes.csv", index_col="model")
+
+
+def parameters(shape: pd.DataFrame) -> pd.Series:
+    """(k,) weights of decoders with a gated feed-forward part, embeddings included, from their shapes.
+
+    A layer has queries and the output (d x d), keys and values (d x kv), three matrices of the feed-forward
+    part and two norms; Qwen's have biases on queries, keys and values.
+    """
+    d, kv = shape["width"], shape["key_value_width"]
+    layer = 2 * d * d + 2 * d * kv + 3 * d * shape["feed_forward"] + 2 * d + shape["bias"] * (d + 2 * kv)
+    return (2 - shape["tied"]) * shape["vocabulary"] * d + shape["layers"] * layer + d
+
+
+SIZES = (parameters(SHAPES) / 1e9).round(2).to_dict()  # billions
 
 
 def one_model(table: pd.DataFrame, model: str | None, path: Path) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 
 from cclib import prompts
@@ -248,6 +249,8 @@ def answers_of(path: str | Path, outside: Trace, questions: Sequence[Question]) 
                 f"({differ[0]} {row[differ[0]]!r}, now {now[differ[0]]!r}); record it anew, or put "
                 "the benchmark back"
             )
+    if trace.column("subject") is None:
+        trace = trace.with_column("subject", np.array([q.subject for q in questions]))
     return trace
 
 

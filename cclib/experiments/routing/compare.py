@@ -1,8 +1,9 @@
 """Every router and every cascade of Appendix A on one pair of models, on the same questions.
 
-The pair is a study's smallest and largest model. Routers learn from the training part, thresholds are chosen
-on the validation part, and both need the large model's answers there: `compare` records them, or finds them
-in an export that has them.
+The pair is a study's smallest and largest model; or the first that is known by its answers alone and the
+largest, where what stands before is a proxy (`answers_only`). Routers learn from the training part,
+thresholds are chosen on the validation part, and both need the large model's answers there: `compare`
+records them, or finds them in an export that has them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from cclib import cost
+from cclib.experiments.answers_only import first_bare, study_methods
 from cclib.experiments.estimators import estimate_all
 from cclib.experiments.routing import frontier, routers
 from cclib.experiments.routing.frontier import Method, Setting
@@ -56,11 +58,15 @@ def compare(study: Study) -> Comparison:
     """
     if len(study.models) < 2:
         raise ValueError(f"routing needs two models or more, found {study.models}")
+    bare = first_bare(study)
+    more = [] if bare is None else study_methods(study, bare)
+    if bare:  # what comes before is a proxy, and no model of the pair
+        study = study.without(bare)
     small, large = study.test[0], study.test[-1]
     sizes = cost.stage_sizes([small, large])
     ratio = float(sizes[0] / sizes[1])
     estimates, _ = estimate_all(study)
-    methods = [frontier.from_estimate(e, ratio) for e in estimates]
+    methods = [*more, *(frontier.from_estimate(e, ratio) for e in estimates)]
     test = Setting(small.correct, large.correct, ratio)
     train_large, valid_large = study.part(-1, "train"), study.part(-1, "validation")
     if study.live and study.part(0, "train") is not None and train_large is not None:
