@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from textwrap import dedent
 
 import nbformat
 import pytest
@@ -175,6 +176,37 @@ def test_a_failing_cell_stops_the_build_and_is_named(tmp_path):
     for part in "edition mine", "notebook 02-broken", "cell 4", "y = x / 0", "ZeroDivisionError":
         assert part in str(error.value)
     assert not list((tmp_path / "book").rglob("*.ipynb"))
+
+
+def test_only_chapters_that_replay_run_side_by_side(tmp_path, monkeypatch):
+    """Each waits for a file that the other one writes."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for mine, other in ("01-first", "02-second"), ("02-second", "01-first"):
+        code = f"""
+            from pathlib import Path
+            import time
+            Path("{mine}").touch()
+            until = time.monotonic() + (60 if replays else 0)
+            while not Path("{other}").exists() and time.monotonic() < until:
+                time.sleep(0.01)
+            print(Path("{other}").exists())"""
+        write(
+            tmp_path,
+            mine,
+            parameters("traces_dir = ''"),
+            new_code_cell("replays = bool(traces_dir)"),
+            new_code_cell(dedent(code)),
+        )
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "trace").touch()
+    (tmp_path / "editions").mkdir()
+    for name, more in ("live", ""), ("replayed", "traces: kept\n"):
+        (tmp_path / "editions" / f"{name}.yml").write_text(f"title: {name}\n{more}")
+        made = book(tmp_path).build([name], echo=quiet)
+        met = [outputs(nbformat.read(page, as_version=4))[-1].strip() for page in made]
+        assert met == (["False", "True"] if name == "live" else ["True", "True"])
+        for stem in "01-first", "02-second":
+            (tmp_path / stem).unlink()
 
 
 def test_a_notebook_whose_source_is_gone_leaves_the_edition(repository):

@@ -10,13 +10,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -140,26 +142,29 @@ class Book:
         for edition in self.choose(names):
             self._check_traces(edition)
             stems = self.chapters[edition.name]
-            for number, stem in enumerate(stems, 1):
-                where = f"[{edition.name} {number}/{len(stems)}] {stem}"
-                if self.is_current(edition, stem):
-                    ran = nbformat.read(self.page(edition.name, stem), as_version=4)
-                    echo(f"{where}: {'prose refreshed' if self._write(edition, stem, ran) else 'up to date'}")
-                    continue
-                echo(f"{where}: executing")
-                began = time.monotonic()
-                ran = execute(
-                    self.sources[stem], self.parameters(edition, stem), stem, edition.name, self.root
-                )
-                seconds = round(time.monotonic() - began)
-                ran.metadata["cclib"] = {"seconds": seconds}
-                self._write(edition, stem, ran)
-                executed.append(self.page(edition.name, stem))
-                echo(f"{where}: {seconds} s")
+            make, numbers = partial(self._make, edition, echo), range(len(stems))
+            # what only replays runs side by side; a live chapter reads what the one before has recorded
+            executed += _side_by_side(make, numbers) if edition.traces else map(make, numbers)
             for page in (self.root / FOLDER / edition.name).glob("*.ipynb"):
                 if page.stem not in stems:  # its source is gone
                     page.unlink()
-        return executed
+        return [page for page in executed if page]
+
+    def _make(self, edition: Edition, echo: Callable[[str], None], number: int) -> Path | None:
+        """Execute one chapter, or refresh its prose; the path of what was executed."""
+        stems = self.chapters[edition.name]
+        stem, where = stems[number], f"[{edition.name} {number + 1}/{len(stems)}] {stems[number]}"
+        if self.is_current(edition, stem):
+            ran = nbformat.read(self.page(edition.name, stem), as_version=4)
+            echo(f"{where}: {'prose refreshed' if self._write(edition, stem, ran) else 'up to date'}")
+            return None
+        echo(f"{where}: executing")
+        began = time.monotonic()
+        ran = execute(self.sources[stem], self.parameters(edition, stem), stem, edition.name, self.root)
+        ran.metadata["cclib"] = {"seconds": round(time.monotonic() - began)}
+        self._write(edition, stem, ran)
+        echo(f"{where}: {ran.metadata['cclib']['seconds']} s")
+        return self.page(edition.name, stem)
 
     def _write(self, edition: Edition, stem: str, ran: NotebookNode) -> bool:
         notebooks = {e: {s: self.sources[s] for s in stems} for e, stems in self.chapters.items()}
@@ -214,6 +219,17 @@ class Book:
                 files = [{"file": f"{prefix}{edition.name}/{s}"} for s in stems if re.match(wanted, s)]
                 if files:
                     yield {"caption": caption, "chapters": files}
+
+
+def _side_by_side(make: Callable[[int], Path | None], numbers: Iterable[int]) -> list[Path | None]:
+    """As many at once as there are cores; after a failure no other is begun."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = [pool.submit(make, number) for number in numbers]
+        try:
+            return [future.result() for future in made]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def read_edition(path: Path) -> Edition:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import cache, partialmethod
+from threading import Lock
 from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
@@ -23,6 +24,8 @@ IMPORTED = (
     "cclib", "ipykernel.kernelapp", "seaborn", "sklearn.linear_model", "statsmodels.stats.proportion",
     "torch", "transformers", "cclib.study", "cclib.confidence.p_t", "cclib.display.plots",
 )  # fmt: skip
+
+_ONE_AT_A_TIME = Lock()  # chapters that run side by side ask the same server
 
 
 class WarmKernelManager(AsyncKernelManager):
@@ -53,9 +56,10 @@ class _Forked:
     stdin = stdout = stderr = None
 
     def __init__(self, arguments: list[str], folder: str, environment: dict[str, str]) -> None:
-        server = _server()
-        print(json.dumps([arguments, folder, environment]), file=server.stdin, flush=True)
-        self.pid = int(server.stdout.readline())
+        with _ONE_AT_A_TIME:
+            server = _server()
+            print(json.dumps([arguments, folder, environment]), file=server.stdin, flush=True)
+            self.pid = int(server.stdout.readline())
 
     def poll(self) -> int | None:
         try:
