@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cclib.book import explorer, plan, teaching
+from cclib.book import explorer, front, pdf, plan, teaching
 from cclib.book.editions import FOLDER, Book, add_edition, refresh
 from cclib.traces import damaged_parts
 
@@ -40,6 +40,7 @@ def build(
     refresh(Path("_toc.yml"), book.toc())
     refresh(FOLDER / "found.md", book.found())
     explorer.write(book, names or [], echo=typer.echo)
+    front.write(book, echo=typer.echo)
     refresh(FOLDER / "times.md", teaching.times(book))
     for name, text in plan.pages().items():
         refresh(FOLDER / name, text)
@@ -128,6 +129,20 @@ def paper_size(folder: Path, seed: int = 0):
 
     paper_size.write(folder, seed=seed)
     typer.echo(paper_size.FIGURES)
+
+
+@app.command()
+def pictures():
+    """Draw what README.md shows, from the built book, into book/pictures."""
+    for path in front.pictures(Book()):
+        typer.echo(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
+
+
+@app.command("pdf")
+def print_pdf():
+    """Print the built pages to _build/html/book.pdf, by an installed Chromium."""
+    path = pdf.write(Path("."), echo=typer.echo)
+    typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 @traces.command()

@@ -15,19 +15,20 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from cclib.book import explorer
+from cclib.book import explorer, pdf
 from cclib.book.editions import FOLDER, Book, add_edition
 from cclib.study import Study, export_study
 from cclib.traces import Trace
 
 ROOT = Path(__file__).parents[1]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = pdf.BROWSERS
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 900}
+LAPTOP = {"width": 1440, "height": 900}
 MADE = "made-up"
 SETTLED = "document.getAnimations().every(a => a.playState !== 'running')"  # colours change in steps
 

@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 
 import pytest
-from book_site import PHONE, ROOT, SETTLED, context
+from book_site import DESKTOP, LAPTOP, PHONE, ROOT, SETTLED, context
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one worker builds the pages once
 
@@ -21,7 +21,8 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)  # images without alternative text
     headings: list[int] = field(default_factory=list)
-    overflow: int = 0  # pixels by which the body is wider than a phone
+    overflow: dict[int, int] = field(default_factory=dict)  # pixels by which the body is wider, by width
+    cut: dict[int, list[str]] = field(default_factory=dict)  # what is wider than its box, by width
     violations: set[str] = field(default_factory=set)  # of axe's rules, serious or critical
 
 
@@ -29,6 +30,11 @@ IMAGES = """[...document.querySelectorAll("main img, main figure [role='img']")]
     .filter(e => !(e.getAttribute("alt") || e.getAttribute("aria-label")))
     .map(e => e.outerHTML.slice(0, 200))"""
 HEADINGS = "[...document.querySelectorAll('main :is(h1, h2, h3, h4, h5, h6)')].map(e => Number(e.tagName[1]))"
+CUT = """[...document.querySelectorAll("main *")].filter(e => e.checkVisibility() && e.clientWidth > 1
+        && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible"
+        && !e.closest("details:not([open]), .toggle-hidden, .math, .js-plotly-plot, select, input"))
+    .map(e => `${e.tagName} ${e.className}: ${e.scrollWidth} in ${e.clientWidth}; `
+         + e.textContent.slice(0, 60))"""
 AXE = {"resultTypes": ["violations"], "preload": False}  # a page from the disk may not read its style sheets
 
 
@@ -54,9 +60,12 @@ def visits(site, browser) -> dict[str, Visit]:
                 if found["impact"] in ("serious", "critical"):
                     where = "; ".join(" ".join(map(str, n["target"])) for n in found["nodes"][:3])
                     visit.violations.add(f"{found['id']}, {theme}: {len(found['nodes'])} x, as {where}")
-        page.set_viewport_size(PHONE)
-        page.wait_for_function(f"window.innerWidth === {PHONE['width']}")
-        visit.overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        for size in (DESKTOP, LAPTOP, PHONE):
+            page.set_viewport_size(size)
+            page.wait_for_function(f"window.innerWidth === {size['width']}")
+            width = size["width"]
+            visit.overflow[width] = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            visit.cut[width] = page.evaluate(CUT)
         page.close()
     session.close()
     assert len(seen) > 3
@@ -94,8 +103,14 @@ def test_headings_descend_by_one(visits):
     assert not found, told(found)
 
 
-def test_no_page_is_wider_than_a_phone(visits):
-    found = {name: f"{v.overflow} pixels" for name, v in visits.items() if v.overflow > 0}
+def test_no_page_is_wider_than_a_phone_or_a_laptop(visits):
+    found = {name: v.overflow for name, v in visits.items() if max(v.overflow.values()) > 0}
+    assert not found, told(found)
+
+
+def test_nothing_is_hidden_behind_a_scroll_bar(visits):
+    """Tables, code and outputs at 1,280 and 1,440 pixels and on a phone; what a fold hides is asked for."""
+    found = {f"{name} at {w}": cut for name, v in visits.items() for w, cut in v.cut.items() if cut}
     assert not found, told(found)
 
 

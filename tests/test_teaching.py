@@ -395,3 +395,18 @@ def test_sentences_beside_many_columns_become_notes_under_the_table():
     assert not results._is_wide(html)
     many = pd.DataFrame(1e6, ["a"], [f"column-{i}" for i in range(9)])
     assert results._is_wide(tables.show(many).to_html())
+
+
+def test_a_table_too_wide_for_a_phone_stands_there_as_a_block_a_row():
+    import results
+
+    head = "".join(f"<th>{name}</th>" for name in ("chain", "rule", "accuracy", "difference", "compute"))
+    numbers = "".join(f'<td><span class="whole">{n}.5% [{n}.1, {n}.9]</span></td>' for n in (80, 81, 82))
+    rows = (f'<th rowspan="2">atlas-s → atlas-l</th><th>both</th>{numbers}', f"<th>P(T) alone</th>{numbers}")
+    html = "".join(f"<tr>{row}</tr>" for row in (head, *rows))
+    stacked = results.stack(f"<table>{html}</table>")
+    cells = BeautifulSoup(stacked, "html.parser").find_all("td")
+    assert [c["data-label"] for c in cells] == ["accuracy", "difference", "compute"] * 2
+    assert 'class="stacked"' in stacked
+    narrow = "<table><thead><tr><th>a</th><th>b</th></tr></thead><tr><td>1</td><td>2</td></tr></table>"
+    assert results.stack(narrow) == narrow

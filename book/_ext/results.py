@@ -8,6 +8,7 @@ sources.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup
@@ -16,13 +17,16 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
+from cclib.book import pdf
+
 CHAPTER = re.compile(r"(?:^|/)(\d\d|[A-Z])(?:-(\d))?-[^/]+$")  # 03-2-open-source-models, A-1-..., B-models
 WHOLE = re.compile(
     r"\[[^\]]{1,38}\]|^(?=.{1,18}$)\S+( → \S+)+|\S*\w-\S{1,38}|[+-]\d\S*"
 )  # intervals, names with a hyphen, signed numbers
 ONE = r"[-+]?\d[\d.,]*(?:e[-+]\d+)?%?"
 NUMBER = re.compile(rf"–|nan|{ONE}|(?:{ONE} )?\[{ONE}, {ONE}\]")  # an estimate, its interval, or both
-COLUMN, CHARACTER, PADDING = 680, 9, 17  # pixels: the page's text, a table's letter, around a cell
+COLUMN, CHARACTER, PADDING = 640, 9, 17  # pixels: the page's text, a table's letter, around a cell
+PHONE = 300, 7.5, 11  # the same on a phone
 
 
 class results_table(nodes.General, nodes.Element):
@@ -120,14 +124,34 @@ def _notes_below(soup: BeautifulSoup, table: Tag) -> None:
         table.insert_after(below)
 
 
-def _is_wide(html: str) -> bool:
-    """Whether a table's longest words, side by side, take more room than the page's text has."""
+def _is_wide(html: str, column: int = COLUMN, character: float = CHARACTER, padding: int = PADDING) -> bool:
+    """Whether a table's longest words, side by side, take more room than the page's text has, in pixels."""
     longest: dict[int, int] = {}
     for row in BeautifulSoup(html, "html.parser").find_all("tr"):
         for i, cell in enumerate(row.find_all(["th", "td"])):
             whole = [span.extract().get_text() for span in cell.find_all(class_="whole")]
             longest[i] = max([longest.get(i, 0), *map(len, [*whole, *cell.get_text().split()])])
-    return sum(CHARACTER * n + PADDING for n in longest.values()) > COLUMN
+    return sum(character * n + padding for n in longest.values()) > column
+
+
+def stack(html: str) -> str:
+    """A table too wide for a phone, marked to stand there as one block a row, each cell beside its heading.
+
+    Cells are counted from the right: headers that span rows are missing on the left.
+    """
+    if not _is_wide(html, *PHONE):
+        return html
+    soup = BeautifulSoup(html, "html.parser")
+    rows = soup.find_all("tr")
+    top = soup.thead.find_all("tr")[-1] if soup.thead else rows[0]
+    head = [cell.get_text(" ", strip=True) for cell in top.find_all(["th", "td"])]
+    for row in rows:
+        cells = row.find_all(["th", "td"])
+        for cell, name in zip(reversed(cells), reversed(head)):
+            if cell.name == "td":
+                cell["data-label"] = name
+    soup.table["class"] = [*soup.table.get("class", []), "stacked"]
+    return str(soup)
 
 
 def _join_headers(table: Tag) -> None:
@@ -205,15 +229,16 @@ def number_by_chapter(app: Sphinx, env: Any) -> list[str]:
 
 
 def mend_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    """Launch buttons open `notebooks/`, which is committed; a list of sources is no ARIA list."""
+    """Launch buttons open `notebooks/`, a list of sources is no ARIA list, wide tables stack on a phone."""
     for group in context.get("header_buttons", []):
         for button in group.get("buttons", []):
             if "url" in button:
                 button["url"] = re.sub(r"book/editions/[^/]+/", "notebooks/", button["url"])
     if "body" in context:
-        context["body"] = context["body"].replace(
+        body = context["body"].replace(
             '<div role="list" class="citation-list">', '<div class="citation-list">'
         )
+        context["body"] = re.sub(r"<table\b.*?</table>", lambda m: stack(m[0]), body, flags=re.S)
 
 
 def only_with_an_address(app: Sphinx, config: Any) -> None:
@@ -221,6 +246,12 @@ def only_with_an_address(app: Sphinx, config: Any) -> None:
     if not config.html_theme_options.get("repository_url"):
         for name in ("repository_url", "launch_buttons"):
             config.html_theme_options.pop(name, None)
+
+
+def offer_pdf(app: Sphinx, exception: Exception | None) -> None:
+    """The front page links to the PDF where it is there."""
+    if exception is None and app.builder.name == "html":
+        pdf.offer(Path(app.outdir))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -233,4 +264,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("missing-reference", not_drawn)
     app.connect("env-get-updated", number_by_chapter, priority=900)
     app.connect("html-page-context", mend_page, priority=900)
+    app.connect("build-finished", offer_pdf)
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -42,7 +42,7 @@ STYLE = {
 }
 
 
-def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Draw in the book's style; matplotlib's settings are left as they were."""
 
     @wraps(draw)
@@ -85,7 +85,7 @@ def _rows(ax: plt.Axes, names: Sequence[object]) -> np.ndarray:
     return y
 
 
-@_styled
+@styled
 def walk(walk: Walk, title: str) -> Figure:
     """One question's way through the stages (Figure 1 of the paper)."""
     steps = walk.steps
@@ -119,7 +119,7 @@ def _gauge(ax: plt.Axes, x: float, y: float, name: str, value: float | None, thr
         ax.plot([x + width * threshold] * 2, [y - 0.2, y + 0.18], color=COLOURS[5], lw=2)
 
 
-@_styled
+@styled
 def confidence_histogram(confidence: np.ndarray, correct: np.ndarray, name: str, title: str) -> Figure:
     """Where right and wrong answers lie on a confidence; both (n,)."""
     figure, (ax,) = _axes(title)
@@ -135,7 +135,7 @@ def confidence_histogram(confidence: np.ndarray, correct: np.ndarray, name: str,
     return figure
 
 
-@_styled
+@styled
 def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Reliability diagram; each curve has columns confidence, accuracy and count, a row a bin."""
     figure, (ax,) = _axes(title, width=7.2, height=4.4)
@@ -150,7 +150,7 @@ def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def stage_counts(counts: pd.DataFrame, title: str, unit: str = "questions answered") -> Figure:
     """Stacked bars: one row a chain, one column a model; missing stages are zero."""
     figure, (ax,) = _axes(title, height=1.4 + 0.45 * len(counts))
@@ -165,7 +165,7 @@ def stage_counts(counts: pd.DataFrame, title: str, unit: str = "questions answer
     return figure
 
 
-@_styled
+@styled
 def frontier(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     points: Mapping[str, tuple[float, float]],
@@ -191,7 +191,7 @@ def frontier(
     return figure
 
 
-@_styled
+@styled
 def surface(
     pt: np.ndarray, pik: np.ndarray, panels: Mapping[str, np.ndarray], title: str, mark: tuple | None = None
 ) -> Figure:
@@ -209,7 +209,7 @@ def surface(
     return figure
 
 
-@_styled
+@styled
 def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figure:
     """ROC curves (false positive rate, true positive rate)."""
     figure, (ax,) = _axes(title, width=5.2, height=4.4)
@@ -221,7 +221,7 @@ def roc(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> Figu
     return figure
 
 
-@_styled
+@styled
 def lines(
     table: pd.DataFrame,
     title: str,
@@ -244,7 +244,7 @@ def lines(
     return figure
 
 
-@_styled
+@styled
 def intervals(table: pd.DataFrame, title: str, xlabel: str, reference: float | None = None) -> Figure:
     """Estimates with their 95 % intervals: columns value, low, high; one row a name, top to bottom."""
     figure, (ax,) = _axes(title, height=1.3 + 0.32 * len(table))
@@ -257,7 +257,7 @@ def intervals(table: pd.DataFrame, title: str, xlabel: str, reference: float | N
     return figure
 
 
-@_styled
+@styled
 def beside(table: pd.DataFrame, columns: Sequence[str], title: str, xlabel: str) -> Figure:
     """Two values a row joined by a line: the paper's and this edition's."""
     figure, (ax,) = _axes(title, height=1.3 + 0.34 * len(table))
@@ -270,7 +270,7 @@ def beside(table: pd.DataFrame, columns: Sequence[str], title: str, xlabel: str)
     return figure
 
 
-@_styled
+@styled
 def prices(cost: pd.Series, quality: pd.Series, title: str) -> Figure:
     """Quality over extra cost, a point a method; both are indexed by the method's name."""
     figure, (ax,) = _axes(title, height=4.4)
@@ -288,7 +288,7 @@ def prices(cost: pd.Series, quality: pd.Series, title: str) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def drops(
     choices: Mapping[str, pd.DataFrame], known: tuple[float, float], max_drop: float, title: str
 ) -> Figure:

@@ -7,6 +7,8 @@ large as the interval's end may hide in the same answers; or nothing was kept, a
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -103,6 +105,21 @@ def shown(intervals: pd.Series) -> str:
     above, below, n = int((low > 0).sum()), int((high < 0).sum()), len(intervals)
     many = f", by intervals not corrected for being {n}" if n > 1 else ""
     return f"{above} of {n} shown to be above, {below} below, {n - above - below} neither{many}"
+
+
+def tally(judged: Sequence[Verdict]) -> str:
+    """How many chains came out how: "3 of 4 chains lose accuracy, 1 is undecided" (part of a sentence)."""
+    words = {
+        "loses": ("loses accuracy", "lose accuracy"),
+        "gains": ("gains accuracy", "gain accuracy"),
+        "equivalent": ("is equivalent", "are equivalent"),
+        "undecided": ("is undecided", "are undecided"),
+        "identical": ("is identical, for it keeps no question", "are identical, for they keep no question"),
+    }
+    counts = Counter(verdict.kind for verdict in judged)
+    said = [f"{counts[kind]} {words[kind][counts[kind] > 1]}" for kind in words if counts[kind]]
+    first = f"of {len(judged)} chain{'s' * (len(judged) != 1)} "
+    return first + ", ".join(said)
 
 
 def points(margin: float) -> str:
