@@ -25,8 +25,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import beta, binom
+from scipy.special import bdtr, expit, logit
+from scipy.stats import beta
 
 from cclib import cost
 from cclib.cascades import check_stages, first_true, keeps
@@ -174,8 +174,10 @@ def drop_p_value(lost: int, gained: int, n: int, max_drop: float, spent: float) 
         return 1.0
     root = np.sqrt(1 + m * m - 2 * bound)
     low, high = (1 + m - root) / 2, min((1 + m + root) / 2, 1.0)
-    k = np.arange(binom.ppf(1 - 1e-12, n, low) + 1)
-    tail = binom.pmf(k, n, low) @ binom.cdf(total + n - k, n, high)
+    reaches = n * low + 8 * np.sqrt(n * low) + 30  # above it are less than 1e-12 (Bernstein's inequality)
+    k = np.arange(min(int(reaches), n, n + total) + 1)
+    exactly = np.diff(bdtr(k, n, low), prepend=0.0)  # the probability of each k
+    tail = exactly @ bdtr(np.minimum(total + n - k, n), n, high)
     return float(min(1.0, tail + 1e-12 + spent))
 
 

@@ -21,10 +21,12 @@ import pyarrow as pa
 
 from cclib.benchmarks import load_benchmark
 from cclib.cost import stage_sizes
-from cclib.experiments.estimators.estimate import Estimate, entropy
+from cclib.experiments.estimators.estimate import Estimate
 from cclib.experiments.routing import routers
 from cclib.experiments.routing.frontier import Method, Setting
 from cclib.logs.published import SHAPES, SIZES
+from cclib.policies.gate import texts
+from cclib.policies.readings import entropy
 from cclib.prices import read_prices
 from cclib.questions import Question
 from cclib.study import Study
@@ -63,8 +65,8 @@ class Published:
     @cached_property
     def features(self) -> dict[str, np.ndarray]:
         """Of each question its words, and what the proxy's pass left: hidden state, options, length."""
-        learn, texts = self.part == 0, routers.texts(self.questions)
-        found = {"words": routers.words([t for t, known in zip(texts, learn) if known], texts)[1]}
+        learn, read = self.part == 0, texts(self.questions)
+        found = {"words": routers.words([t for t, known in zip(read, learn) if known], read)[1]}
         if self.reading is not None:
             probs = self.reading.option_probs
             parts = [] if self.reading.hidden is None else [self.reading.hidden]

@@ -13,13 +13,21 @@ from cclib.policies.charges import Charges, charges
 from cclib.policies.evidence import Evidence, gather
 from cclib.policies.families import FAMILIES, Maker
 from cclib.policies.policy import Policy
-from cclib.policies.proof import SHARES, Measured, Path, Target, fewest_questions, measure
+from cclib.policies.proof import (
+    Measured,
+    Path,
+    Proven,
+    Target,
+    best_of,
+    fewest_questions,
+    measure,
+    most_promising,
+)
 from cclib.prices import Prices
 from cclib.stats import NO_INTERVAL
 from cclib.study import Study
 
 MORE = (1, 2, 4, 8)  # times the proving questions
-Proven = tuple[Policy, Measured, float]  # with its p-value
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class PolicyChoice:
     questions: int  # that prove
     candidates: int
     families: pd.DataFrame  # a row a family: what it could have saved
-    more: pd.DataFrame  # a row a number of questions: what they would prove
+    more: pd.DataFrame  # a row a number of questions: what they may be expected to prove
     bounds: pd.DataFrame  # what nothing can beat, and what the promise costs
     notes: list[str] = field(default_factory=list)  # what was left out, and why
 
@@ -56,8 +64,9 @@ def choose_policy(
     """The cheapest policy that loses at most `max_drop` of accuracy with probability 1 - delta.
 
     Candidates of all families are fitted and ordered on the study's training questions (see
-    `cclib.policies.evidence`); those that promise most are tested on the validation questions, at shares of
-    delta. The promise covers the choice among all of them, for questions drawn like the validation questions.
+    `cclib.policies.evidence`), which also say which family promises most. Its candidates are tested on the
+    validation questions, in their order. The promise covers the choice among all of them, for questions
+    drawn like the validation questions.
 
     Args:
         max_drop: accuracy that may be lost against the last model, as a share of one.
@@ -88,15 +97,14 @@ def choose_policy(
     scored = [r for r in making.readings[:-1] if r.p_t is not None or r.option_probs is not None]
     if not scored:
         notes.append("no stage before the last has a score on record: only single models and routers remain")
-    paths = [Path.of(group, making, at_making, target) for group in groups]
-    tested = _contenders(paths, target, n, delta)
-    found = [one for path, level in tested for one in path.proven(proving, at_proving, target, level)]
-    best, reason = _best(found, target), ""
+    paths = [path for group in groups for path in Path.both(group, making, at_making, target)]
+    found = most_promising(paths, target, n, delta).proven(proving, at_proving, target, delta)
+    best, reason = best_of(found, target), ""
     if best is None:
         last = 0 if max_cost is not None else len(study.models) - 1
         alone = maker.policy("one model", (last,))
         best = alone, measure(alone, (last,), proving, at_proving, target.price), np.nan
-        reason = _reason(paths, found, tested, target, n, delta)
+        reason = _reason(found, target, n, delta)
     policy, made, p_value = best
     about = {
         "benchmark": study.benchmark, "reference": study.models[-1], "max_drop": max_drop, "delta": delta,
@@ -139,32 +147,12 @@ def _check(max_drop: float, delta: float, max_cost: float | None, abstention: fl
         )
 
 
-def _contenders(paths: list[Path], target: Target, n: int, delta: float) -> list[tuple[Path, float]]:
-    """The paths to be tested and their levels: the best of each of the families that promise most."""
-    found, families = [], set()
-    for path in sorted(paths, key=lambda p: -p.worth(target, n, delta * SHARES[0])):
-        if len(path.order) and path.group.family not in families and len(found) < len(SHARES):
-            families.add(path.group.family)
-            found.append(path)
-    levels = np.array(SHARES[: len(found)])
-    return list(zip(found, delta * levels / levels.sum()))
-
-
-def _best(found: list[Proven], target: Target) -> Proven | None:
-    """The cheapest that is proven, if cheaper than the last model; in a budget, the most accurate."""
-    if target.max_cost is not None:
-        return min(found, key=lambda one: one[1].drop, default=None)
-    cheaper = [one for one in found if one[1].cost < 1]
-    return min(cheaper, key=lambda one: one[1].cost, default=None)
-
-
-def _reason(paths: list[Path], found: list, tested: list, target: Target, n: int, delta: float) -> str:
+def _reason(found: list[Proven], target: Target, n: int, delta: float) -> str:
     if found:
         return "all that is proven costs as much as the last model alone, or more"
     if target.max_cost is not None:
         return f"nothing is proven to cost at most {target.max_cost:.1%} of the last model alone"
-    level = tested[0][1] if tested else delta
-    needed = fewest_questions(target.max_drop, level)
+    needed = fewest_questions(target.max_drop, delta)
     if needed is None:
         return "with max_drop 0, only a policy that is right more often than the last model could be proven"
     if n < needed:
@@ -172,11 +160,7 @@ def _reason(paths: list[Path], found: list, tested: list, target: Target, n: int
             f"{n} questions are too few: {needed} would do for a policy that loses nothing on them, and one "
             "that does lose needs more"
         )
-    if not tested:
-        return (
-            "no candidate is cheaper than the last model and loses so little on the questions that make them"
-        )
-    return f"none of {sum(len(p.group.policies) for p in paths)} candidates is proven to lose so little"
+    return "not even the safest candidate that is cheaper is proven to lose so little"
 
 
 def saving_interval(made: Measured) -> tuple[float, float]:
@@ -200,11 +184,11 @@ def _family(
 ) -> dict[str, object]:
     """What a family's best group saves where it alone is tested; the promise is for that family alone."""
     own = [p for p in paths if p.group.family == family]
-    tried = sum(len(p.group.policies) for p in own)
+    tried = sum(len(p.group.policies) for p in own) // 2  # each is in two orders
     if not own:
         return {}
     path = max(own, key=lambda p: p.worth(target, len(proving), delta))
-    best = _best(path.proven(proving, at, target, delta), target)
+    best = best_of(path.proven(proving, at, target, delta), target)
     row = {"candidates": tried, "chain": "–", "scores": path.group.scores, "proven": best is not None}
     if best is None:
         return row | {"saved": 0.0, "saved interval": NO_INTERVAL, "drop": 0.0, "drop interval": NO_INTERVAL}
@@ -220,14 +204,9 @@ def _family(
 
 
 def _more(paths: list[Path], target: Target, n: int, delta: float) -> pd.DataFrame:
-    """What more questions like the making ones would prove: the best group's saving, had it all of delta."""
+    """What more questions like the making ones may be expected to prove: the family that promises most."""
     rows = {}
     for size in (n * times for times in MORE):
-        ahead = max(paths, key=lambda p: p.worth(target, size, delta))
-        made = ahead.reach(target, size, delta)
-        rows[size] = {"family": "–" if made is None else ahead.group.family}
-        rows[size] |= {
-            "saved": 0.0 if made is None else 1 - made.cost,
-            "drop": 0.0 if made is None else made.drop,
-        }
+        ahead = most_promising(paths, target, size, delta)
+        rows[size] = {"family": ahead.group.family, "expected": ahead.worth(target, size, delta)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("questions")

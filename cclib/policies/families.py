@@ -162,7 +162,7 @@ class Maker:
             held = [[self.score(kind, i, end) for kind in kinds] for i in inner]
             if any(s is None for stage in held for s in stage):
                 continue
-            made, n = [], FINE if len(kinds) > 1 else COARSE
+            made, n = [], COARSE
             ladders = [list(zip(*(self.thresholds(s, i, n) for s in h))) for i, h in zip(inner, held)]
             for place in _places([len(ladder) for ladder in ladders]):
                 at = [ladder[j] for ladder, j in zip(ladders, place)]

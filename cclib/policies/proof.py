@@ -1,10 +1,10 @@
 """What is proven: the order of candidates, their p-values, and how many questions they need.
 
-Candidates of a group come in an order that the making questions fix, from the safest on, and are tested
-on the proving questions at the group's level up to the first that is not rejected: fixed-sequence testing
-along a Pareto front (Laufer-Goldshtein et al. 2023), in the frame of Learn then Test (Angelopoulos et al.
-2021). The making questions also choose which groups are tested, and their shares of delta, so the promise
-covers that choice.
+Candidates of a group come in an order that the making questions fix, from the safest on. They also say
+which group promises most, over all families. That one alone is tested on the proving questions, up to its
+first candidate that is not rejected: fixed-sequence testing along an estimated Pareto front
+(Laufer-Goldshtein et al. 2023), in the frame of Learn then Test (Angelopoulos et al. 2021). What the making
+questions choose takes nothing of delta, and the promise covers that choice.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from cclib.policies.families import Group
 from cclib.policies.policy import Policy
 from cclib.thresholds import NUISANCE, drop_p_value
 
-SHARES = (0.6, 0.25, 0.15)  # of delta, for the groups that promise most on the making questions
+STEPS = 50  # of cost, from nothing to the last model's or the budget
 FEWEST = 10**7  # more questions than anybody has
+Proven = tuple[Policy, "Measured", float]  # with its p-value
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,20 @@ class Target:
             return betting_p_value(made.loss, self.max_drop, -1.0, 1.0, level)
         return drop_p_value(made.lost, made.gained, len(made.loss), self.max_drop, level * NUISANCE)
 
-    def foreseen(self, made: Measured, n: int, level: float) -> bool:
-        """Whether n questions like those that were measured would prove it."""
+    def foreseen(self, made: Measured, n: int, level: float) -> float:
+        """About how likely n more questions prove it: both they and those that were measured are a draw."""
         if self.max_cost is not None:
             x, limit = made.spent - self.max_cost * made.reference, 0.0
-        elif made.abstains:
-            x, limit = made.loss, self.max_drop
         else:
-            lost, gained = (round(c * n / len(made.loss)) for c in (made.lost, made.gained))
-            return drop_p_value(lost, gained, n, self.max_drop, level * NUISANCE) <= level
-        return bool(x.mean() + norm.isf(level) * max(x.std(), 1e-12) / np.sqrt(n) <= limit)
+            x, limit = made.loss, self.max_drop
+        m = len(x)
+        spread = np.sqrt(x.var() + (1 / m if self.max_cost is None else 0)) + 1e-12  # one more that differs
+        away = (limit - x.mean()) / spread - norm.isf(level) / np.sqrt(n)
+        return float(norm.cdf(away / np.sqrt(1 / n + 1 / m)))
+
+    def worth(self, made: Measured) -> float:
+        """What is to be large: what is saved, or in a budget the accuracy above the last model's."""
+        return 1 - made.cost if self.max_cost is None else -made.drop
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +120,23 @@ def betting_p_value(x: np.ndarray, mean: float, low: float, high: float, level: 
     return float(min(1.0, np.exp(-capital.max())))
 
 
-def front(drop: np.ndarray, cost: np.ndarray, target: Target) -> np.ndarray:
-    """Places of the candidates worth testing, the safest first: each loses less than all that are cheaper."""
-    order = np.lexsort((drop, cost))
-    best = np.minimum.accumulate(np.r_[np.inf, drop[order][:-1]])
-    kept = order[drop[order] < best]  # the cheapest first, each loses less than all before it
-    if target.max_cost is not None:
-        return kept[cost[kept] <= target.max_cost]
-    return kept[(cost[kept] < 1) & (drop[kept] < max(target.max_drop, 1e-12))][::-1]
+def ladder(drop: np.ndarray, cost: np.ndarray, target: Target, strict: bool) -> np.ndarray:
+    """Places of the candidates worth testing, the safest first: of those that cost alike the most accurate.
+
+    A budget is safest at the cheapest, a drop at the dearest that is still cheaper than the last model.
+
+    Args:
+        strict: leave out what a cheaper one is as accurate as: fewer tests, from a less safe start.
+    """
+    limit = 1.0 if target.max_cost is None else target.max_cost
+    worth = np.flatnonzero((cost < limit) if target.max_cost is None else (cost <= limit))
+    step = np.floor(STEPS * cost[worth] / limit)
+    order = worth[np.lexsort((cost[worth], drop[worth], step))]
+    first = np.r_[True, np.diff(np.floor(STEPS * cost[order] / limit)) > 0][: len(order)]
+    order = order[first]  # the cheapest first
+    if strict:
+        order = order[drop[order] < np.minimum.accumulate(np.r_[np.inf, drop[order]])[:-1]]
+    return order if target.max_cost is not None else order[::-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,30 +148,21 @@ class Path:
     made: list[Measured]  # by place in the order
 
     @classmethod
-    def of(cls, group: Group, making: Evidence, charges: Charges, target: Target) -> Path:
+    def both(cls, group: Group, making: Evidence, charges: Charges, target: Target) -> list[Path]:
+        """The two orders of a group's candidates that may be tested, of which the more promising is."""
         made = [measure(p, group.members, making, charges, target.price) for p in group.policies]
-        order = front(np.array([m.drop for m in made]), np.array([m.cost for m in made]), target)
-        return cls(group, order, [made[j] for j in order])
-
-    def reach(self, target: Target, n: int, level: float) -> Measured | None:
-        """The last candidate that n questions would prove, by what the making questions say."""
-        found = None
-        for made in self.made:
-            if not target.foreseen(made, n, level):
-                break
-            found = made
-        return found
+        drop, cost = (np.array([getattr(m, what) for m in made]) for what in ("drop", "cost"))
+        orders = [ladder(drop, cost, target, strict) for strict in (False, True)]
+        return [cls(group, order, [made[j] for j in order]) for order in orders]
 
     def worth(self, target: Target, n: int, level: float) -> float:
-        """What its last candidate that would be proven saves; in a budget, what it gains in accuracy."""
-        found = self.reach(target, n, level)
-        if found is None:
-            return -np.inf
-        return -found.drop if target.max_cost is not None else 1 - found.cost
+        """What n proving questions may be expected to bring, by the making questions: see `Target.worth`."""
+        chances = np.minimum.accumulate([target.foreseen(m, n, level) for m in self.made] or [0.0])
+        values = [target.worth(m) for m in self.made] or [0.0]
+        base = 0.0 if target.max_cost is None else min(values)  # where nothing is proven
+        return float(-np.diff(chances, append=0.0) @ (np.array(values) - base))
 
-    def proven(
-        self, proving: Evidence, charges: Charges, target: Target, level: float
-    ) -> list[tuple[Policy, Measured, float]]:
+    def proven(self, proving: Evidence, charges: Charges, target: Target, level: float) -> list[Proven]:
         """The candidates that the proving questions prove at a level, with their p-values."""
         found = []
         for j in self.order:
@@ -168,6 +173,19 @@ class Path:
                 break
             found.append((policy, made, p))
         return found
+
+
+def most_promising(paths: list[Path], target: Target, n: int, delta: float) -> Path:
+    """The one path that is tested on n questions, chosen before they are looked at."""
+    return max(paths, key=lambda path: path.worth(target, n, delta))
+
+
+def best_of(found: list[Proven], target: Target) -> Proven | None:
+    """The cheapest that is proven, if cheaper than the last model; in a budget, the most accurate."""
+    if target.max_cost is not None:
+        return min(found, key=lambda one: one[1].drop, default=None)
+    cheaper = [one for one in found if one[1].cost < 1]
+    return min(cheaper, key=lambda one: one[1].cost, default=None)
 
 
 def fewest_questions(max_drop: float, level: float) -> int | None:

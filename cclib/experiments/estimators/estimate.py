@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 from cclib import cost, stats
+from cclib.policies.readings import entropy, margin
 from cclib.traces import Trace
 
 ONE_PASS = "the one pass"
@@ -40,17 +40,6 @@ class Estimate:
     is_probability: bool = True  # whether the score is meant as a probability of being right
     missing: str = ""
     note: str = ""
-
-
-def entropy(probs: np.ndarray) -> np.ndarray:
-    """(n,) Shannon entropy in nats of each row of (n, c), scaled to sum to one; NaN marks no option."""
-    return scipy.stats.entropy(np.nan_to_num(probs, nan=0.0), axis=1)
-
-
-def margin(probs: np.ndarray) -> np.ndarray:
-    """(n,) difference between the two largest of each row of (n, c)."""
-    top = np.sort(np.nan_to_num(probs, nan=0.0), axis=1)
-    return top[:, -1] - top[:, -2]
 
 
 def from_one_pass(test: Trace, validation: Trace | None) -> list[Estimate]:

@@ -20,6 +20,7 @@ from cclib.experiments.answers_only import first_bare, study_methods
 from cclib.experiments.estimators import estimate_all
 from cclib.experiments.routing import frontier, routers
 from cclib.experiments.routing.frontier import Method, Setting
+from cclib.policies.gate import texts
 from cclib.study import Study
 from cclib.traces import Trace
 
@@ -84,7 +85,7 @@ def learned(study: Study, train_large: Trace) -> list[Method]:
     """Every router that learns from a study's training part, and the large model's answers to it."""
     parts: list[Trace] = [study.part(0, "train"), study.part(0, "validation"), study.test[0]]
     asked = [study.questions_of(t) for t in parts]
-    read = [routers.texts(qs) for qs in asked]
+    read = [texts(qs) for qs in asked]
     small, large = parts[0].correct, train_large.correct
     last = study.test[-1]
     flops = cost.stage_cost(last, per_token=True).mean()  # of the large model's pass

@@ -20,7 +20,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import normalize
 
 from cclib.confidence.p_ik import one_thread
-from cclib.questions import Question
 
 NEIGHBOURS = 40
 EAGLE_NEIGHBOURS, EAGLE_STEP, EAGLE_GLOBAL = 20, 32.0, 0.5  # Zhao et al.: N, K and P
@@ -48,11 +47,6 @@ def words_with_answer(*parts: Sequence[tuple[str, str]]) -> list[sparse.csr_matr
 def _weighted(counts: HashingVectorizer, train: Sequence, *others: Sequence) -> list[sparse.csr_matrix]:
     made = make_pipeline(counts, TfidfTransformer(sublinear_tf=True))
     return [made.fit_transform(train), *(made.transform(texts) for texts in others)]
-
-
-def texts(questions: Sequence[Question]) -> list[str]:
-    """What a router reads of each question: its subject, its text, its options."""
-    return [" ".join([q.subject.replace("_", " "), q.text, *q.choices]) for q in questions]
 
 
 def standardised(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
