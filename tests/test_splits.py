@@ -9,6 +9,7 @@ from conftest import make_trace
 import cclib
 from cclib import stats
 from cclib.experiments import recalibration, splits
+from cclib.policies import scores
 from cclib.questions import repeated
 from cclib.study import Study
 from cclib.traces import Trace
@@ -73,7 +74,8 @@ def sharpened(n, seed, t):
 
 def test_the_temperature_that_made_p_t_too_sure_is_found_and_taken_back():
     test, validation = sharpened(3000, 0, 0.4), sharpened(3000, 1, 0.4)
-    assert recalibration.temperature(validation) == pytest.approx(1 / 0.4, rel=0.1)
+    found = scores.temperature(validation.option_probs, validation.column("answer"))
+    assert found.weights["temperature"][0] == pytest.approx(1 / 0.4, rel=0.1)
     own = Study(["m"], "made", 0, [test], [None], [validation], [None])
     table = recalibration.rescaled(own, 0.9).loc["m"]
     assert table["ECE"]["as stated"] > 0.1 > 0.04 > table["ECE"]["temperature"]
