@@ -329,10 +329,9 @@ def test_the_promise_holds_over_many_draws_and_saves_no_less_than_thresholds(set
     broken = (rows[:, 0] > 0.02).sum()
     assert broken <= 50 + 2 * np.sqrt(500 * 0.1 * 0.9)  # a tenth of the draws, and two standard errors
     assert (rows[:, 1] > 0).mean() > 0.5
-    if setting != "edge":  # where no score tells anything, few steps are better than many
-        compared = rows[~np.isnan(rows[:, 3])]
-        gain = compared[:, 1] - compared[:, 3]
-        assert gain.mean() > -2 * gain.std() / np.sqrt(len(gain))
+    compared = rows[~np.isnan(rows[:, 3])]  # the same draws
+    gain = compared[:, 1] - compared[:, 3]
+    assert gain.mean() > -2 * gain.std() / np.sqrt(len(gain))
 
 
 def test_picking_the_cheapest_that_lost_little_would_break_it():
@@ -426,7 +425,7 @@ def test_refuses_what_no_policy_can_be_chosen_from():
 
 def test_other_weights_are_refused():
     policy = Policy("", (Stage("a", checksum="sha256:1"), Stage("b")))
-    with pytest.raises(ValueError, match="checksum sha256:1, found sha256:2"):
+    with pytest.raises(ValueError, match="checksum sha256:1 .*found sha256:2"):
         policy.run([Trace(SMALL.table, {**SMALL.provenance, "checksum": "sha256:2"}), LARGE])
 
 
