@@ -316,6 +316,14 @@ def test_a_printed_table_has_one_row_of_headers_with_scopes():
     assert html.count('class="number"') == 3
 
 
+def test_a_table_of_nothing_says_so_and_stops_no_page():
+    pd = pytest.importorskip("pandas")
+    from results import tidy
+
+    html, caption = tidy(pd.DataFrame().style.set_caption("Cost of one token").to_html())
+    assert caption == "Cost of one token" and ">Nothing of it is known of these models.<" in html
+
+
 def test_figures_are_numbered_by_the_chapter_of_their_page():
     from types import SimpleNamespace
 

@@ -25,6 +25,7 @@ WHOLE = re.compile(
 )  # intervals, names with a hyphen, signed numbers
 ONE = r"[-+]?\d[\d.,]*(?:e[-+]\d+)?%?"
 NUMBER = re.compile(rf"–|nan|{ONE}|(?:{ONE} )?\[{ONE}, {ONE}\]")  # an estimate, its interval, or both
+NOTHING = "<tbody><tr><td>Nothing of it is known of these models.</td></tr></tbody>"
 COLUMN, CHARACTER, PADDING = 640, 9, 17  # pixels: the page's text, a table's letter, around a cell
 PHONE = 300, 7.5, 11  # the same on a phone
 
@@ -87,6 +88,8 @@ def tidy(html: str) -> tuple[str, str]:
     title = caption.extract().get_text() if caption else ""
     for table in soup.find_all("table"):
         table.attrs = {"class": "table"}
+        if not table.find("tr"):  # of models that lack what it is made of
+            table.append(BeautifulSoup(NOTHING, "html.parser"))
         for part in table.find_all(["tr", "th", "td"]):
             part.attrs = {k: v for k, v in part.attrs.items() if k in ("rowspan", "colspan")}
         _join_headers(table)
