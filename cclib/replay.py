@@ -4,6 +4,7 @@
     MODEL/part-*.parquet          rows of all parts, told apart by the column `part`
     MODEL/provenance.json         what made them
     MODEL/layers.csv, sizes.csv   probes at every layer, and from ever more training questions
+    MODEL/precision.csv           what bfloat16 changes, on the machine that its first line names
     gpt-4.csv, gpt-4-chain.csv    figures with GPT-4 as the last stage, at the thresholds in its first line
     prompts-*.csv                 figures of the same models asked with other prompts
     on-BENCHMARK/, open/          exports of their own: the same models on other questions, and on open ones

@@ -14,7 +14,7 @@ import cclib
 from cclib.confidence.generation import continuations
 from cclib.display import sentences
 from cclib.experiments import estimators
-from cclib.experiments.estimators import estimate, open_answers, prompted, sampled
+from cclib.experiments.estimators import estimate, open_answers, option_letters, prompted, sampled
 from cclib.experiments.estimators.estimate import Estimate
 from cclib.study import Study
 
@@ -244,7 +244,7 @@ def test_every_estimator_is_ranked_or_said_to_be_missing(tmp_path):
     wanted = {"P(T)", "P(True)", "P(IK) by prompt", "verbalised confidence", "top-k prompting"}
     wanted |= {"self-consistency", "semantic entropy", "margin", "predictive entropy", "P(IK) by probe"}
     assert wanted <= set(table.index) and any("layer 1" in name for name in table.index)
-    free = ["P(T)", "margin", "predictive entropy", "first-token confidence"]
+    free = ["P(T)", "margin", "predictive entropy", "first-token confidence", option_letters.PRIOR.name]
     assert (table.loc[free, "extra cost"] == 0).all()
     assert (table.drop(index=[*free, "mean token probability"])["extra cost"] > 0).all()
     elsewhere = replace(study, source=replace(study.source, device="no such device", loaded={}))

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from cclib import replay
-from cclib.experiments import commercial_api, probe_scans, prompt_effect, transfer
+from cclib.experiments import commercial_api, precision, probe_scans, prompt_effect, transfer
 from cclib.experiments.probe_scans import reseeded
 from cclib.experiments.transfer import from_elsewhere
 from cclib.study import Study, export_study, load_study
@@ -38,7 +40,8 @@ def publish(
     """Export a study with all that its chapters show: no question texts, no hidden states.
 
     What is not in `traces_dir` yet is recorded first. The last model gets a probe too, so that a cascade
-    can go on after it; beside MMLU, the figures with GPT-4's recorded answers go along.
+    can go on after it; beside MMLU, the figures with GPT-4's recorded answers go along. Figures of rounding
+    that the folder holds already stay: they ask every model three times.
 
     Args:
         folder: where the export is written; `traces` of an edition's file names it.
@@ -64,6 +67,11 @@ def publish(
     for file, tables in scans.items():
         for name, table in tables.items():
             replay.write_figures(table, folder / name / file, about)
+    missing = any(not (folder / name / precision.FILE).exists() for name in study.models)
+    tables, where = precision.by_precision(study, pt) if missing else (pd.DataFrame(), {})
+    for name, device in where.items():
+        about = json.dumps({"pt": pt, "device": device})
+        replay.write_figures(tables.loc[name], folder / name / precision.FILE, about)
     write_gpt4(study, folder, pt, pik)
     if prompts:
         asked, _ = prompt_effect.by_prompt(study, prompts)

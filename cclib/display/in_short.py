@@ -125,6 +125,21 @@ def waiting(waits: pd.DataFrame) -> str:
     )
 
 
+def rounding(table: pd.DataFrame, where: Mapping[str, str], pt: float) -> str:
+    """Section 5, from `precision.by_precision`."""
+    lines = []
+    for (name, step), row in table.iterrows():
+        changed, across, tied = (
+            row[f"share {of}"] for of in ("of answers changed", "across the threshold", "tied")
+        )
+        lines.append(
+            f"- **{name}**, {step} in bfloat16: {changed:.1%} of {row['questions']:,.0f} answers changed; "
+            f"P(T) moved by {row['P(T) moved, mean']:.4f} on average and carried {across:.1%} of the "
+            f"questions across {pt:g}; of {tied:.1%} the two likeliest options tied ({where[name]})."
+        )
+    return "\n".join(lines) or "No model of this edition was read in two precisions at this threshold."
+
+
 def over_seeds(seeds: pd.DataFrame, chains: Mapping[str, Cascade]) -> str:
     """Section 5, from `sensitivity.over_seeds`: what the probe's seed moves, and other questions would."""
     if len(seeds) < 2:
@@ -197,6 +212,27 @@ def letters(table: pd.DataFrame) -> str:
             f"{row['accuracy where chosen']:.0%} of these answers are right, of all its answers {overall:.0%}"
         )
     return "".join(f"- {line}.\n" for line in said) or "No model of this edition chose letters."
+
+
+def without_letters(own: pd.DataFrame, pt: float) -> str:
+    """Appendix A.1, from `estimators.own_answers` of each model: a line a model and way."""
+    said = []
+    for name, rows in own.groupby(level="model", sort=False) if "accuracy" in own else ():
+        (_, read), *ways = rows.droplevel("model").iterrows()
+        for way, row in ways:
+            low, high = row["points above as read, interval"]
+            kept = f"{pt:g} keeps {row['share kept']:.1%} of the questions, before {read['share kept']:.1%}"
+            if row["share kept"]:
+                kept += f", and {row['accuracy where kept']:.0%} of these answers are right"
+            points = f"{row['points above as read']:+.1f} points [{low:+.1f}, {high:+.1f}]"
+            said.append(
+                f"- **{name}**, {way}: accuracy {points}; "
+                f"AUROC {row['AUROC']:.3f}, before {read['AUROC']:.3f}; {kept}.\n"
+            )
+    return (
+        "".join(said)
+        or "Nothing was taken out here: no option probabilities of other questions are recorded."
+    )
 
 
 def prompt_lengths(tokens: Mapping[str, np.ndarray]) -> str:

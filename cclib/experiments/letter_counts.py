@@ -19,7 +19,7 @@ def letters(trace: Trace) -> pd.DataFrame | None:
     "share right" is over all questions, so the letters that only some questions have are right less often.
     NaN where the right answers are not on record; None where the chosen ones are not.
     """
-    said, answer = _places(trace.column("prediction")), _places(trace.column("answer"))
+    said, answer = places(trace.column("prediction")), places(trace.column("answer"))
     if said is None:
         return None
     rows = {}
@@ -43,7 +43,7 @@ def by_model(study: Study) -> pd.DataFrame:
     return pd.concat(found, names=["model", "letter"]) if found else pd.DataFrame()
 
 
-def _places(values: np.ndarray | None) -> np.ndarray | None:
+def places(values: np.ndarray | None) -> np.ndarray | None:
     """(n,) the options' places, of numbers or of letters; -1 where there is none."""
     if values is None:
         return None

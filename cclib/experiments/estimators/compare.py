@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 
 from cclib.experiments import probe_scans
-from cclib.experiments.estimators import estimate, prompted, sampled
-from cclib.experiments.estimators.estimate import Estimate
+from cclib.experiments.estimators import estimate, option_letters, prompted, sampled
+from cclib.experiments.estimators.estimate import REPLAYED, Estimate
 from cclib.prompts import LETTERS
 from cclib.study import Study
 from cclib.traces import Trace
 
-REPLAYED = "it asks the model, and this edition replays recorded answers"
 LEARNED = "logistic on "
 # name: source, what it needs, who asks
 ASKED = {
@@ -32,19 +31,21 @@ TEMPLATES = [prompted.IS_IT_TRUE, prompted.DO_YOU_KNOW, prompted.HOW_SURE, promp
 
 
 def estimate_all(
-    study: Study, stage: int = 0, calibrated: bool = True
+    study: Study, stage: int = 0, calibrated: bool = True, orders: bool = True
 ) -> tuple[list[Estimate], np.ndarray | None]:
     """Every estimator of Appendix A for multiple-choice questions, on one model of a study.
 
     Args:
         calibrated: ask a model anew about the validation part too: what Brier score and ECE need, and
             AUROC does not.
+        orders: whether a model that runs here reads every question in other orders of its options too.
 
     Returns:
         The estimates, and the (v,) right and wrong answers to the validation part (None where not recorded).
     """
     test, validation, train = study.test[stage], study.part(stage, "validation"), study.train[stage]
     estimates = estimate.from_one_pass(test, validation) + _sampled(test, validation, study.seed)
+    estimates += option_letters.without_letters(study, stage, orders, calibrated)
     if study.runs(stage):
         estimates += [_asked_anew(study, stage, kind, calibrated) for kind in ASKED]
         if train is not None and train.hidden is not None:

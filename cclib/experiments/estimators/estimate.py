@@ -21,6 +21,7 @@ from cclib.traces import Trace
 ONE_PASS = "the one pass"
 NO_FIRST = "no first_token_prob is recorded here"
 NO_PROBS = "no option probabilities are recorded here"
+REPLAYED = "it asks the model, and this edition replays recorded answers"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Estimate:
     is_probability: bool = True  # whether the score is meant as a probability of being right
     missing: str = ""
     note: str = ""
+    options: np.ndarray | None = None  # (n, c) what it gives the options, where it would choose other ones
 
 
 def from_one_pass(test: Trace, validation: Trace | None) -> list[Estimate]:
