@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cclib import cost
+from cclib import cost, replay
+from cclib.experiments.commercial_api import GPT4, GPT4_PRICE, gpt4_answers
 from cclib.policies import Candidates, PolicyChoice, choose_policy
 from cclib.policies.charges import charges
 from cclib.policies.choose import drop_interval, saving_interval
@@ -77,11 +79,13 @@ def compare(study: Study, prices: Prices | None = None, drops: Sequence[float] =
     for drop, choice in choices.items():
         members = [study.models.index(m) for m in choice.policy.models]
         found = measure(choice.policy, members, on, at, 1.0)
+        run = choice.policy.follow([on.stages[i] for i in members], [on.readings[i] for i in members])
         judged[_label(drop)] = {
             "family": choice.policy.family if choice.proven else "the last model alone",
             "chain": choice.policy.name,
             "share saved, when proven": choice.saved,
             "share saved, when proven, interval": choice.saved_interval,
+            "share asked of the last model, test": run.ran[-1].mean(),
             "share saved, test": 1 - found.cost,
             "share saved, test, interval": saving_interval(found),
             "drop, test (points)": 100 * found.drop,
@@ -99,6 +103,28 @@ def compare(study: Study, prices: Prices | None = None, drops: Sequence[float] =
         curves,
         alone,
     )
+
+
+def before_gpt4(study: Study) -> pd.DataFrame | None:
+    """The policies that are chosen, and judged, where GPT-4 is asked after the study's models; in dollars.
+
+    Dollars count GPT-4 alone: a question's tokens as the largest local tokenizer divides them, one of answer.
+    None where GPT-4's answers, and figures of them, are not at hand.
+    """
+    gpt4 = gpt4_answers(study)
+    if gpt4 is None:
+        table, of = replay.read_figures(Path(study.source.traces_dir) / replay.GPT4_POLICY)
+        return table if of == [len(study)] else None
+    k, parts = len(study.models), {}
+    for part in replay.PARTS:
+        local = [study.part(i, part) for i in range(k)]
+        if any(t is None for t in local):
+            return None
+        last = gpt4.select(local[-1].question_id).with_column("prompt_tokens", local[-1].prompt_tokens)
+        parts[part] = [t.with_column("output_tokens", np.ones(len(t))) for t in [*local, last]]
+    longer = replace(study, models=[*study.models, GPT4], probes=[*study.probes, None], **parts)
+    prices = dict.fromkeys(study.models, (0.0, 0.0)) | {GPT4: GPT4_PRICE}
+    return compare(longer, prices).judged
 
 
 def _label(drop: float) -> str:
