@@ -29,7 +29,7 @@ def which(found: Comparison, drop: float) -> str:
         f"{choice.questions:,} questions among {choice.candidates:,} candidates, it saves {choice.saved:.1%} "
         f"of the {SPENT[found.unit]} of the last model alone (95 % interval {low:.1%} to {high:.1%}). On the "
         f"test questions it saves {row['share saved, test']:.1%}, and accuracy moves by "
-        f"{-row['drop, test (points)']:+.2f} points."
+        f"{row['difference, test (points)']:+.2f} points."
     )
 
 
@@ -59,12 +59,19 @@ def bounded(found: Comparison, drop: float) -> str:
 
 
 def unproven(found: Comparison) -> str:
-    """A line for each drop: which families prove nothing; then what no choice could use."""
+    """A line for each drop: which families prove nothing; what random mixing beats; what was left out."""
     lines = []
     for drop, choice in found.choices.items():
         idle = ", ".join(f for f, proven in choice.families["proven"].items() if not proven)
         text = f"{points(100 * drop)}: nothing is proven for {idle}" if idle else ""
         text = text or f"{points(100 * drop)}: something is proven for every family"
         lines.append(text if choice.proven else f"{text}. Nothing is chosen: {verbatim(choice.reason)}")
+    for spent in (0.5, 0.8) if found.choices else ():
+        here = best_at(found.curves, spent)
+        if RANDOM in here and (under := here.index[here < here[RANDOM]].tolist()):
+            lines.append(
+                f"At {spent:.0%} of the {SPENT[found.unit]} random mixing is more accurate on new questions "
+                f"than {', '.join(under)}"
+            )
     notes = next(iter(found.choices.values())).notes if found.choices else []
     return "\n".join(f"- {line}." for line in [*lines, *map(verbatim, notes)])

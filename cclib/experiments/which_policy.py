@@ -80,6 +80,7 @@ def compare(study: Study, prices: Prices | None = None, drops: Sequence[float] =
         members = [study.models.index(m) for m in choice.policy.models]
         found = measure(choice.policy, members, on, at, 1.0)
         run = choice.policy.follow([on.stages[i] for i in members], [on.readings[i] for i in members])
+        difference = tuple(-100 * x for x in drop_interval(found)[::-1])
         judged[_label(drop)] = {
             "family": choice.policy.family if choice.proven else "the last model alone",
             "chain": choice.policy.name,
@@ -88,10 +89,8 @@ def compare(study: Study, prices: Prices | None = None, drops: Sequence[float] =
             "share asked of the last model, test": run.ran[-1].mean(),
             "share saved, test": 1 - found.cost,
             "share saved, test, interval": saving_interval(found),
-            "drop, test (points)": 100 * found.drop,
-            "drop, test (points) interval": tuple(100 * x for x in drop_interval(found))
-            if choice.proven
-            else NO_INTERVAL,
+            "difference, test (points)": 0.0 - 100 * found.drop,
+            "difference, test (points) interval": difference if choice.proven else NO_INTERVAL,
         }
     return Comparison(
         how["unit"],
