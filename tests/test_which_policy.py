@@ -67,6 +67,14 @@ def test_a_line_between_two_models_is_what_a_lot_would_give(found):
     )
 
 
+def test_mixing_draws_lots_among_all_models_that_are_worth_it():
+    models = [(0.1, 0.5), (0.4, 0.75), (0.5, 0.6), (1.0, 0.8), (1.2, 0.7)]
+    cost, accuracy = which_policy._mixing(models)
+    assert cost.tolist() == [0.1, 0.4, 1.0] and accuracy.tolist() == [0.5, 0.75, 0.8]
+    cost, _ = which_policy._mixing([(0.1, 0.5), (0.4, 0.51), (1.0, 0.8)])  # the middle one is under the line
+    assert cost.tolist() == [0.1, 1.0]
+
+
 def test_sentences_say_what_the_tables_show(found):
     said = policies.which(found, 0.02)
     assert f"saves {found.choices[0.02].saved:.1%}" in said and found.choices[0.02].policy.family in said

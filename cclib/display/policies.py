@@ -65,6 +65,12 @@ def unproven(found: Comparison) -> str:
         idle = ", ".join(f for f, proven in choice.families["proven"].items() if not proven)
         text = f"{points(100 * drop)}: nothing is proven for {idle}" if idle else ""
         text = text or f"{points(100 * drop)}: something is proven for every family"
+        best, most = choice.families["saved"].idxmax(), choice.families["saved"].max()
+        if most > choice.saved:
+            text += (
+                f". Picked beforehand, {best} alone would have saved {most:.1%}, the choice among all saves "
+                f"{choice.saved:.1%}: what promises most on the training questions need not prove most"
+            )
         lines.append(text if choice.proven else f"{text}. Nothing is chosen: {verbatim(choice.reason)}")
     for spent in (0.5, 0.8) if found.choices else ():
         here = best_at(found.curves, spent)

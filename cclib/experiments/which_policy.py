@@ -73,7 +73,7 @@ def compare(study: Study, prices: Prices | None = None, drops: Sequence[float] =
             kept = _envelope(groups, made, known)
             points = sorted(_point(measure(p, g.members, on, at, 1.0), on.right[-1]) for g, p in kept)
             curves[name] = tuple(np.array(points).T)
-    curves["mixing at random"] = tuple(np.array([[*alone.values()][i] for i in (0, -1)]).T)
+    curves["mixing at random"] = _mixing(list(alone.values()))
     curves["oracle"] = _oracle(on.right, at.passes)
     judged = {}
     for drop, choice in choices.items():
@@ -173,6 +173,25 @@ def _envelope(groups: Sequence[Group], made: Candidates, at) -> list[tuple]:
     order = np.lexsort((drop, spent))
     best = np.minimum.accumulate(np.r_[np.inf, drop[order][:-1]])
     return [pooled[j] for j in order[drop[order] < best]]
+
+
+def _mixing(models: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """The best that drawing lots among the models gives: the upper hull of their (cost, accuracy)."""
+    hull: list[tuple[float, float]] = []
+    for x, y in sorted(models):
+        while hull and y >= hull[-1][1] and _under(hull, (x, y)):
+            hull.pop()
+        if not hull or y > hull[-1][1]:
+            hull.append((x, y))
+    return tuple(np.array(hull).T)
+
+
+def _under(hull: list[tuple[float, float]], new: tuple[float, float]) -> bool:
+    """Whether the hull's last point lies on or under the line from the one before it to a new point."""
+    if len(hull) < 2:
+        return False
+    (a, low), (b, middle), (c, high) = *hull[-2:], new
+    return (middle - low) * (c - a) <= (high - low) * (b - a)
 
 
 def _oracle(right: np.ndarray, passes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
