@@ -30,7 +30,7 @@ from cclib.stats import NO_INTERVAL
 from cclib.traces import Trace, part_name, read_trace
 
 ABOUT, LAYERS, SIZES, GPT4, OPEN = "study.json", "layers.csv", "sizes.csv", "gpt-4.csv", "open"
-GPT4_CHAIN, PROMPTS = "gpt-4-chain.csv", "prompts-{}.csv"
+GPT4_CHAIN, GPT4_POLICY, PROMPTS = "gpt-4-chain.csv", "gpt-4-policy.csv", "prompts-{}.csv"
 PARTS = ("train", "validation", "test")
 TEXTS = ("question", "choices", "prompt")  # of logs, and somebody else's
 SEEDED, FROM = "p_ik_seed_{}", "p_ik_from_{}"  # columns: P(IK) from another seed, from other questions

@@ -128,6 +128,22 @@ def test_the_frontier_is_what_no_pair_of_thresholds_beats(site, page, accounting
     assert point == close([100 * (1 - shown["compute"][accounting]["reduced"]), 100 * shown["accuracy"]])
 
 
+def test_a_button_loads_the_thresholds_that_are_proven(site, page):
+    """On the page's data, with a promise put in where the edition has none."""
+    open_explorer(page, site, plain_setting(site)[0])
+    stages = plain_setting(site)[1]
+    page.evaluate("""() => {
+        const chain = window.cascadeData[cascadeEditions[0].name].chains[0];
+        chain.proven = {pt: [0.625], maxDrop: 0.01, probability: 0.95, saved: 0.2, questions: 1000};
+        document.querySelector('#explorer-chain').dispatchEvent(new Event('change'));
+    }""")
+    page.click("#explorer-proven")
+    result = cclib.cascade(stages, [0.625], None)
+    assert numbers(page)["accuracy"] == close(result.accuracy)
+    assert numbers(page)["counts"] == result.stage_counts.tolist()
+    assert "0.625" in page.inner_text("#explorer-promise") and "pik=off" in numbers(page)["link"]
+
+
 def test_the_figures_follow_a_slider(site, page):
     open_explorer(page, site, plain_setting(site)[0])
     page.locator("#explorer-pt-0").fill("0.31")

@@ -2,15 +2,18 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from book_site import made_up_study, write_edition
 
+import cclib
 from cclib import cost
 from cclib.book import explorer
 from cclib.book.editions import FOLDER, Book
 from cclib.study import export_study
+from cclib.thresholds import choose_thresholds
 
 
 @pytest.fixture
@@ -53,6 +56,26 @@ def test_a_chain_has_the_sizes_it_is_charged_for_or_none():
     assert sizes[0, 1] == [12 * 28 * 3072**2, 12 * 32 * 4096**2]
     assert sizes[2, 3][1] is None  # nobody knows
     assert [s["price"] for s in written["stages"]] == [(0.08, 0.16), (0.1, 0.2), (0.6, 1.2), (2.5, 10.0)]
+
+
+def test_a_chain_has_its_proven_thresholds_or_why_there_are_none():
+    study = made_up_study()  # nobody answered validation questions
+    assert all(c["proven"] is None for c in explorer.data(study, "Made up")["chains"])
+    sure = [t.with_column("p_t", np.where(t.correct, 0.95, 0.05)) for t in study.test]
+    written = {
+        tuple(c["members"]): c["proven"]
+        for c in explorer.data(replace(study, validation=sure), "Made up")["chains"]
+    }
+    choice = choose_thresholds(sure[:2], with_pik=False)
+    first = written[0, 1]
+    assert first["pt"] == choice.pt and 0.05 < choice.pt[0] <= 0.95 and first["questions"] == len(study)
+    result = cclib.cascade(sure[:2], first["pt"], None)
+    assert first["saved"] == pytest.approx(cost.reduced(result, "every-pass"))
+    assert (result.correct >= sure[1].correct).all()  # it keeps right answers alone
+    assert written[2, 3] is None  # compute of the last is not known
+    blind = explorer.data(replace(study, validation=study.test), "Made up")["chains"]  # P(T) tells nothing
+    unsure = {tuple(c["members"]): c["proven"] for c in blind}
+    assert unsure[0, 1] == {"reason": choose_thresholds(study.test[:2], with_pik=False).reason}
 
 
 def test_data_are_written_once_and_again_after_a_change(book):

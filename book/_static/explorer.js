@@ -102,6 +102,7 @@
     setPrices(given);
     setThresholds(given);
     drawControls();
+    drawPromise();
     drawPrices();
     update();
     drawFigures();
@@ -161,6 +162,20 @@
       return card;
     });
     part("stages").replaceChildren(...cards);
+  }
+
+  // The thresholds that are proven for the chain, on a button that loads them, or why there are none
+  function drawPromise() {
+    const { proven } = setting.chain;
+    part("proven").hidden = !(proven && proven.pt);
+    part("promise").textContent = proven ? show.promise(proven) : "";
+  }
+
+  function loadProven() {
+    setting.pt = [...setting.chain.proven.pt];
+    setting.reads = setting.reads.map(() => false);
+    drawControls();
+    update();
   }
 
   function drawPrices() {
@@ -291,6 +306,7 @@
       drawControls();
       update();
     });
+    part("proven").addEventListener("click", loadProven);
     part("subjects").addEventListener("toggle", () => part("subjects").open && drawSubjects());
     window.addEventListener("hashchange", () => fromAddress().has("edition") && open(fromAddress()));
     window.addEventListener("resize", later(drawFigures, 200)); // narrow figures have shorter titles

@@ -21,6 +21,7 @@ from cclib.book.editions import Book, Edition, refresh
 from cclib.cascades import check_stages
 from cclib.paper import PT_THRESHOLD
 from cclib.study import Study, load_study
+from cclib.thresholds import choose_thresholds
 from cclib.traces import Trace
 
 PAGE = Path("book") / "explorer.md"
@@ -84,7 +85,7 @@ def data(study: Study, title: str) -> dict[str, Any]:
     """A study's test part for the page, ready for JSON.
 
     `stages` has one entry a model, `chains` one a cascade with the sizes that `cclib.cost` charges its stages
-    for. What was not recorded is None.
+    for, and the thresholds that are proven. What was not recorded is None.
     """
     stages = check_stages(study.test)
     columns = (t.column("subject") for t in stages)
@@ -101,9 +102,34 @@ def data(study: Study, title: str) -> dict[str, Any]:
         "subject": encode(codes),
         "stages": [stage_data(name, t) for name, t in zip(study.models, stages)],
         "chains": [
-            {"members": members, "sizes": [None if np.isnan(v) else v for v in values]}
+            {
+                "members": members,
+                "sizes": [None if np.isnan(v) else v for v in values],
+                "proven": proven(study, members),
+            }
             for members, values in zip(chains, sizes)
         ],
+    }
+
+
+def proven(study: Study, members: Sequence[int]) -> dict[str, Any] | None:
+    """The cheapest thresholds on P(T) that are proven to lose little, every pass charged, or why none are.
+
+    The validation questions prove them. They stopped and calibrated the probes, so nothing that they say of
+    P(IK) would be a proof, and it is left out. None where a model did not answer them, or has no known size.
+    """
+    parts = [study.part(i, "validation") for i in members]
+    if any(t is None or not len(t) for t in parts) or np.isnan(cost.stage_sizes(parts)).any():
+        return None
+    choice = choose_thresholds(check_stages(parts), with_pik=False)
+    if not choice.found:
+        return {"reason": choice.reason}
+    return {
+        "pt": choice.pt,
+        "maxDrop": choice.max_drop,
+        "probability": 1 - choice.delta,
+        "saved": choice.reduced,
+        "questions": len(parts[0]),
     }
 
 

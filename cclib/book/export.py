@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from cclib import replay
-from cclib.experiments import commercial_api, precision, probe_scans, prompt_effect, transfer
+from cclib.experiments import commercial_api, precision, probe_scans, prompt_effect, transfer, which_policy
 from cclib.experiments.probe_scans import reseeded
 from cclib.experiments.transfer import from_elsewhere
 from cclib.study import Study, export_study, load_study
@@ -87,6 +87,9 @@ def write_gpt4(study: Study, folder: Path, pt: float, pik: float | None) -> None
     ):
         if (table := made(study, pt, pik)) is not None:
             replay.write_figures(table, folder / file, f"pt, pik: {json.dumps([pt, pik])}")
+    if (table := which_policy.before_gpt4(study)) is not None:
+        about = f"of so many questions: {json.dumps([len(study)])}"
+        replay.write_figures(table, folder / replay.GPT4_POLICY, about)
 
 
 def with_other_probes(study: Study, away: Study | None) -> Study:

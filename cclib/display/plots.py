@@ -171,6 +171,7 @@ def frontier(
     points: Mapping[str, tuple[float, float]],
     title: str,
     bands: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None,
+    spent: str = "compute",
 ) -> Figure:
     """Cost against accuracy: curves of cascades (x, y), points of single models, bands (x, low, high)."""
     figure, (ax,) = _axes(title, height=4.6)
@@ -186,7 +187,7 @@ def frontier(
     ax.axvline(1, color="#888888", lw=0.8, ls=":")
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set(xlabel="compute, as a share of the last model alone", ylabel="accuracy")
+    ax.set(xlabel=f"{spent}, as a share of the last model alone", ylabel="accuracy")
     figure.legend(loc="outside lower center", ncols=min(3, len(curves)), fontsize=9)
     return figure
 

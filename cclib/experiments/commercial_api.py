@@ -127,7 +127,7 @@ def with_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | None
     The answers are RouteLLM's table beside the folder of MMLU. Without them an export's `gpt-4.csv` holds
     the figures, at the thresholds that it was made with.
     """
-    answers = _gpt4(study)
+    answers = gpt4_answers(study)
     if answers is not None:
         return commercial(with_last_stage(study, answers), pt, pik)
     table, at = replay.read_figures(Path(study.source.traces_dir) / replay.GPT4)
@@ -135,7 +135,7 @@ def with_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | None
     return table if whole and at == [pt, pik] and study.benchmark == "mmlu" else None
 
 
-def _gpt4(study: Study) -> Trace | None:
+def gpt4_answers(study: Study) -> Trace | None:
     """GPT-4's recorded answers to MMLU, where they are at hand."""
     path = Path(study.source.data_dir or ".").parent / "routellm_mmlu" / ROUTELLM
     return recorded_answers(path, GPT4) if study.benchmark == "mmlu" and path.exists() else None
@@ -151,7 +151,7 @@ def before_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | No
     answer.
     None where GPT-4's answers, and figures of them, are not at hand.
     """
-    gpt4 = _gpt4(study)
+    gpt4 = gpt4_answers(study)
     if gpt4 is None:
         table, at = replay.read_figures(Path(study.source.traces_dir) / replay.GPT4_CHAIN)
         whole = table is not None and table["questions"].iloc[0] == len(study)

@@ -1,5 +1,6 @@
 """Rules of who is asked, as plain data; the candidates of every family; and the cheapest that is proven."""
 
+from cclib.policies.candidates import Candidates as Candidates
 from cclib.policies.choose import PolicyChoice as PolicyChoice
 from cclib.policies.choose import choose_policy as choose_policy
 from cclib.policies.policy import ABSTAIN as ABSTAIN

@@ -9,9 +9,10 @@ import pandas as pd
 
 from cclib import stats
 from cclib.policies.bounds import bounds
+from cclib.policies.candidates import Candidates
 from cclib.policies.charges import Charges, charges
-from cclib.policies.evidence import Evidence, gather
-from cclib.policies.families import FAMILIES, Maker
+from cclib.policies.evidence import Evidence
+from cclib.policies.families import FAMILIES
 from cclib.policies.policy import Policy
 from cclib.policies.proof import (
     Measured,
@@ -51,7 +52,7 @@ class PolicyChoice:
 
 
 def choose_policy(
-    study: Study,
+    study: Study | Candidates,
     max_drop: float = 0.01,
     delta: float = 0.05,
     accounting: str = "every-pass",
@@ -69,6 +70,7 @@ def choose_policy(
     drawn like the validation questions.
 
     Args:
+        study: or its `Candidates`, where it is to be chosen from them more than once.
         max_drop: accuracy that may be lost against the last model, as a share of one.
         delta: probability, over the draw of the questions, that the true drop is larger.
         accounting: what is charged, "every-pass" or "paper" (see `cclib.cost`).
@@ -89,11 +91,11 @@ def choose_policy(
         ValueError: fewer than two models, no validation questions, an argument out of range, unknown costs.
     """
     _check(max_drop, delta, max_cost, abstention)
-    making, proving, probes, notes = gather(study)
+    candidates = study if isinstance(study, Candidates) else Candidates.of(study, abstention)
+    study, making, proving = candidates.study, candidates.making, candidates.proving
+    maker, groups, notes = candidates.maker, candidates.groups, [*candidates.notes]
     at_making, at_proving = (charges(e.stages, unit, accounting, prices, sizes) for e in (making, proving))
     target, n = Target(max_drop, max_cost, 1.0 if abstention is None else abstention), len(proving)
-    maker = Maker(study.models, making, probes, abstention)
-    groups = list(maker.groups())
     scored = [r for r in making.readings[:-1] if r.p_t is not None or r.option_probs is not None]
     if not scored:
         notes.append("no stage before the last has a score on record: only single models and routers remain")

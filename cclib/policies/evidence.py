@@ -68,10 +68,10 @@ def gather(study: Study) -> tuple[Evidence, Evidence, list[PIK | None], list[str
             train[i], validation[i], probes[i] = _with_p_ik(study, train[i], validation[i])
         except ValueError as error:
             notes.append(f"{study.models[i]}: P(IK) is left out: {error}")
-    proving = _matched(study, validation)
+    proving = matched(study, validation)
     unknown = [m for m, t in zip(study.models, train) if t is None or not len(t)]
     if not unknown:
-        return _matched(study, train), proving, probes, notes
+        return matched(study, train), proving, probes, notes
     notes.append(
         f"{', '.join(unknown)}: no answers to training questions are on record, so one half of the "
         "validation questions makes the candidates and only the other half proves them"
@@ -85,7 +85,7 @@ def _part(study: Study, part: str) -> list[Trace | None]:
     return [None if (t := study.part(i, part)) is None else t.answered() for i in range(len(study.models))]
 
 
-def _matched(study: Study, traces: Sequence[Trace]) -> Evidence:
+def matched(study: Study, traces: Sequence[Trace]) -> Evidence:
     """On the questions that every model has answered."""
     common = set.intersection(*(set(t.question_id) for t in traces))
     ids = [q for q in traces[0].question_id if q in common]

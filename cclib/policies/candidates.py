@@ -1,0 +1,38 @@
+"""A study's candidates with the questions that make, prove and judge them: made once, for any target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cclib.confidence.p_ik import PIK
+from cclib.policies.evidence import Evidence, gather, matched
+from cclib.policies.families import Group, Maker
+from cclib.policies.readings import BY_TRAIN
+from cclib.study import Study
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What `choose_policy` chooses from; give it in the study's place to choose more than once."""
+
+    study: Study
+    making: Evidence
+    proving: Evidence
+    probes: list[PIK | None]
+    notes: tuple[str, ...]  # what was left out, and why
+    maker: Maker
+    groups: list[Group]
+
+    @classmethod
+    def of(cls, study: Study, abstention: float | None = None) -> Candidates:
+        """Candidates of every family; see `choose_policy` for the argument and what is raised."""
+        making, proving, probes, notes = gather(study)
+        maker = Maker(study.models, making, probes, abstention)
+        return cls(study, making, proving, probes, tuple(notes), maker, list(maker.groups()))
+
+    @property
+    def judging(self) -> Evidence:
+        """The test questions, which neither made nor proved anything."""
+        tests = zip(self.study.test, self.probes)
+        stages = [t if p is None else t.with_column(BY_TRAIN, p.probability(t.hidden)) for t, p in tests]
+        return matched(self.study, stages)
