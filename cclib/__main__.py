@@ -11,6 +11,7 @@ import typer
 
 from cclib.book import explorer, front, pdf, plan, teaching
 from cclib.book.editions import FOLDER, Book, add_edition, refresh
+from cclib.names import FAMILIES
 from cclib.traces import damaged_parts
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -20,6 +21,8 @@ traces = typer.Typer(no_args_is_help=True, help="Recorded traces: find and set a
 app.add_typer(traces, name="traces")
 teach = typer.Typer(no_args_is_help=True, help="The book in a classroom: students' notebooks, slides.")
 app.add_typer(teach, name="teach")
+policy = typer.Typer(no_args_is_help=True, help="Which model is asked, and when: choose with proof, apply.")
+app.add_typer(policy, name="policy")
 app.command("plan")(plan.command)
 # a module that has commands of its own is added here: app.add_typer(...), or app.command("name")(call)
 
@@ -156,6 +159,88 @@ def check(
         typer.echo(f"{path}: set aside" if repair else problem)
     typer.echo(f"{len(found)} damaged parts in {store}")
     raise typer.Exit(bool(found) and not repair)
+
+
+@policy.command()
+def choose(
+    models: Annotated[list[str], typer.Argument(help="smallest first, or a family")],
+    benchmark: Annotated[str, typer.Option(help="its name, or a table of your own questions")] = "atlas",
+    out: Annotated[Path, typer.Option(help="where the policy is written")] = Path("policy.json"),
+    max_drop: Annotated[float, typer.Option(help="accuracy that may be lost; 0.01 is a point")] = 0.01,
+    max_cost: Annotated[
+        float | None, typer.Option(help="in its place: share of the last model's cost to be spent at most")
+    ] = None,
+    delta: Annotated[float, typer.Option(help="probability that it is lost, or spent, after all")] = 0.05,
+    accounting: Annotated[str, typer.Option(help="every-pass, or paper")] = "every-pass",
+    unit: Annotated[str, typer.Option(help="FLOPs, USD or seconds")] = "FLOPs",
+    prices: Annotated[Path | None, typer.Option(help="a CSV of dollars a million tokens")] = None,
+    abstention: Annotated[float | None, typer.Option(help="price of no answer; a wrong one costs 1")] = None,
+    data_dir: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    traces_dir: Path = Path("traces"),
+    device: str | None = None,
+    prompt: str = "auto",
+):
+    """Choose the cheapest policy that is proven to lose little, and write it."""
+    from cclib import choose_policy, load_study
+    from cclib.display.in_words import in_words
+
+    if out.suffix != ".json" or not out.parent.is_dir():  # told before hours are spent
+        raise ValueError(f"--out must be a .json file in a folder that is there, found {str(out)!r}")
+    named = models[0] if models[0] in FAMILIES else models
+    study = load_study(
+        named, benchmark, data_dir, limit, seed=seed, traces_dir=traces_dir, device=device, prompt=prompt
+    )
+    found = choose_policy(
+        study, max_drop, delta, accounting, max_cost, unit, prices=prices, abstention=abstention
+    )
+    found.policy.save(out)
+    typer.echo("\n".join([in_words(found.policy), *(f"Note: {note}" for note in found.notes), f"{out}"]))
+
+
+@policy.command()
+def show(path: Annotated[Path, typer.Argument(help="what `choose` wrote")] = Path("policy.json")):
+    """Say in plain words what a policy does and promises."""
+    from cclib import Policy
+    from cclib.display.in_words import in_words
+
+    typer.echo(in_words(Policy.load(path)))
+
+
+@policy.command()
+def apply(
+    path: Annotated[Path, typer.Argument(help="what `choose` wrote")],
+    questions: Annotated[Path, typer.Argument(help="a table with question, A, B ...; answer if known")],
+    answers: Annotated[Path, typer.Argument(help="the CSV to write: a row a question")],
+    models: Annotated[list[str] | None, typer.Option(help="where the policy's names do not lead")] = None,
+    prices: Annotated[Path | None, typer.Option(help="a CSV of dollars a million tokens")] = None,
+    store: Annotated[Path | None, typer.Option(help="keeps an API's answers; needs right ones")] = None,
+    device: str | None = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="of the benchmark that a prompt's examples are of")
+    ] = None,
+):
+    """Answer a table's questions, and say of each who answered and what that cost."""
+    from cclib import Policy, live_cascade, load_benchmark, split
+    from cclib.benchmarks import read_table
+    from cclib.prices import read_prices
+    from cclib.prompts import FEW_SHOT
+    from cclib.study import prompt_for
+
+    chosen, asked = Policy.load(path), read_table(questions, answered=False)
+    read_prices(prices)  # what is wrong with them is told before anything is asked
+    if not answers.parent.is_dir() or answers.resolve() in (questions.resolve(), path.resolve()):
+        raise ValueError(f"the answers must go to a file of their own, in a folder that is there: {answers}")
+    named = models[0] if models and models[0] in FAMILIES else models
+    shown, prompt = chosen.stages[0].prompt or "", None
+    if shown.startswith(FEW_SHOT):  # the file names its examples' benchmark, and holds their hash
+        benchmark = chosen.about["benchmark"]
+        train = split(load_benchmark(benchmark, data_dir), chosen.about["seed"]).train
+        prompt = prompt_for(shown, benchmark, data_dir, train)
+    run = live_cascade(named, asked, store=store, prompt=prompt, policy=chosen, device=device)
+    run.answers(asked, prices).to_csv(answers, index=False)
+    typer.echo(f"{run.table(asked, prices).T.to_string(float_format='{:.4g}'.format)}\n{answers}")
 
 
 @teach.command()

@@ -1,7 +1,8 @@
 """The cascade at work: models in memory, questions as they come.
 
 `ask` answers one question and shows the walk; `live_cascade` answers many, each stage running only on
-what the stage before it passed on, and times it. Recorded traces play no part here, except where a
+what the stage before it passed on, and times it. Who is asked and what is kept is a `cclib.Policy`: a chosen
+one, or the paper's rule at given thresholds. Recorded traces play no part here, except where a
 stage is behind an API and the call names a store: what was paid for is not paid for again.
 """
 
@@ -9,21 +10,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from cclib.cascades import check_thresholds, keeps, passes
+from cclib.cascades import check_thresholds
 from cclib.confidence.p_ik import PIK
 from cclib.models.load import load_model
 from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, slug
-from cclib.prices import Prices, price_of, read_prices
-from cclib.prompts import LETTERS, Prompt
-from cclib.questions import Question
+from cclib.policies import Condition, Policy, Readings, Score, Stage
+from cclib.policies.gate import texts
+from cclib.policies.walks import SET_ASIDE, LiveRun, Step, Walk
+from cclib.prompts import Prompt
+from cclib.questions import Question, refuse_duplicates
 from cclib.recording import collect
 
 if TYPE_CHECKING:
@@ -31,137 +33,30 @@ if TYPE_CHECKING:
 
     Loaded = LanguageModel | APIModel
 Models = str | Sequence["str | Path | Loaded"]
-SET_ASIDE = -2  # the prediction of a live run where an endpoint would not answer
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one stage made of a question, at its thresholds."""
-
-    model: str
-    p_t: float | None
-    p_ik: float | None
-    prediction: int  # index of the option; -1 where none is named
-    theta_t: float
-    theta_ik: float | None
-    last: bool = False  # the last stage of the cascade
-    right: bool | None = None  # where it is known
-    aside: str = ""  # why an endpoint would not answer; P(T) is NaN then
-
-    @property
-    def low(self) -> list[str]:
-        """The confidences under their thresholds."""
-        scores = (("P(IK)", self.p_ik, self.theta_ik), ("P(T)", self.p_t, self.theta_t))
-        return [name for name, score, theta in scores if not passes(score, theta)]
-
-    @property
-    def answers(self) -> bool:
-        return self.last or not self.low
-
-    @property
-    def decision(self) -> str:
-        if self.aside:
-            return f"{'no answer' if self.last else 'escalate'}: {self.aside}"
-        if not self.answers:
-            return f"escalate: {' and '.join(self.low)} too low"
-        verdict = {None: "", True: " (right)", False: " (wrong)"}[self.right]
-        return f"answer{verdict}: {'the last stage always does' if self.last else 'confident enough'}"
-
-
-@dataclass(frozen=True)
-class Walk:
-    """The stages that one question went through; the last of them answered."""
-
-    question: Question | None  # None where its text is not at hand
-    steps: list[Step]
-
-    @property
-    def model(self) -> str:
-        """The model that answered."""
-        return self.steps[-1].model
-
-    @property
-    def answer(self) -> str:
-        """The text of the chosen option."""
-        chosen = self.steps[-1].prediction
-        return self.question.choices[chosen] if chosen >= 0 else "no option named"
-
-    def said(self, step: Step) -> str:
-        """The option that a step names, by its letter and its text."""
-        if step.prediction < 0:
-            return "–"
-        letter = LETTERS[step.prediction]
-        return letter if self.question is None else f"{letter}. {self.question.choices[step.prediction]}"
-
-    def table(self) -> pd.DataFrame:
-        """One row a stage: model, P(IK), P(T), its option, its decision."""
-        rows = [(s.model, s.p_ik, s.p_t, self.said(s), s.decision) for s in self.steps]
-        frame = pd.DataFrame(rows, columns=["model", "P(IK)", "P(T)", "would answer", "decision"])
-        return frame.astype({"P(IK)": float, "P(T)": float})
-
-
-@dataclass(frozen=True)
-class LiveRun:
-    """A timed run of a cascade of k stages over n questions."""
-
-    stage: np.ndarray  # (n,) int, who answered
-    prediction: np.ndarray  # (n,) int, the chosen option; -1 where a reply names none
-    seconds: np.ndarray  # (k,) wall time of each stage, loading left out
-    models: tuple[str, ...] = ()  # k names
-    tokens: np.ndarray | None = None  # (k, 2) of prompts and outputs that an API billed; 0 for a local stage
-
-    @property
-    def set_aside(self) -> np.ndarray:
-        """(n,) bool: no stage answered, because the last one's endpoint would not"""
-        return self.prediction == SET_ASIDE
-
-    def correct(self, questions: Sequence[Question]) -> np.ma.MaskedArray:
-        """(n,) bool, masked where the question is set aside: neither right nor wrong"""
-        right = self.prediction == np.array([q.answer for q in questions])
-        return np.ma.array(right, mask=self.set_aside)
-
-    def table(self, questions: Sequence[Question], prices: Prices | None = None) -> pd.DataFrame:
-        """One row a stage: questions asked, answered, set aside, share right, seconds, what an API billed.
-
-        Args:
-            prices: as `cclib.prices.read_prices`; dollars are NaN for a model that it does not name.
-        """
-        table, rows, right = read_prices(prices), {}, self.correct(questions)
-        for i, name in enumerate(self.models):
-            price = price_of(name, table) if is_api(name) else (0.0, 0.0)
-            reached = self.stage == i
-            answered = reached & ~self.set_aside
-            rows[slug(name)] = {
-                "questions asked": int((self.stage >= i).sum()),
-                "questions answered": int(answered.sum()),
-                "set aside": int((reached & self.set_aside).sum()),
-                "answers right": float(right[answered].mean()) if answered.any() else np.nan,
-                "seconds": self.seconds[i],
-                "tokens billed": int(self.tokens[i].sum()),
-                "USD": np.nan if price is None else float(self.tokens[i] @ price) / 1e6,
-            }
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("stage")
+THRESHOLDS = (0.9, 0.5)  # of the paper, on P(T) and P(IK)
 
 
 def ask(
     question: Question | str,
     choices: Sequence[str] = (),
-    models: Models = "atlas",
+    models: Models | None = None,
     probes: Sequence[PIK | None] | None = None,
-    pt: float = 0.9,
-    pik: float | None = 0.5,
+    pt: float = THRESHOLDS[0],
+    pik: float | None = THRESHOLDS[1],
     subject: str = "general knowledge",
     prompt: str | Prompt | None = None,
+    policy: Policy | None = None,
 ) -> Walk:
     """Which model would you pick for this question? One question through the cascade.
 
     Args:
         question: a `Question`, or its text with `choices`.
         models: a family, or models (loaded ones or names), smallest first; one behind an API has no
-            size, so where it stands is for you to say.
+            size, so where it stands is for you to say. Default: those of the policy, or else Atlas.
         probes: one a model, as `Study.probes`; without them P(IK) is left out.
         prompt: how the models are asked (see `cclib.load_study`), as the probes' answers were; default: as a
             loaded model is, and Table 7 for a name.
+        policy: who is asked and what is kept, in place of probes and thresholds; see `live_cascade`.
 
     >>> cclib.ask("Which country is Lyon in?", ["Spain", "France", "Italy", "Peru"]).table()
     """
@@ -171,75 +66,114 @@ def ask(
         question = Question("asked", subject, question, tuple(choices))
     if not isinstance(question, Question):
         raise ValueError(f"question must be its text with choices, or a cclib.Question; found {question!r}")
-    stages, steps = _stages(models, probes, pt, pik, prompt), []
-    for i, (model, probe) in enumerate(stages):
-        rows, scores = _answer(model, [question], probe, pik, None)
-        p_ik = None if scores is None else float(scores[0])
-        last, row = i == len(stages) - 1, rows[0]
-        p_t, chosen, aside = _said(row)
-        steps.append(Step(model.slug, p_t, p_ik, chosen, pt, pik, last, aside=aside))
-        if steps[-1].answers:
-            break
-    return Walk(question, steps)
+    if models is None and policy is None:
+        models = "atlas"
+    policy, stages = _ready(models, probes, pt, pik, prompt, policy)
+    rows: dict[int, list[dict]] = {}
+    read: dict[int, Readings] = {}
+    run = _run(policy, stages, [question], None, rows, read)
+    steps = [_step(policy.stages[i], read[i], rows[i][0], i == len(stages) - 1) for i in read]
+    if run.abstained[0]:
+        steps[-1] = replace(steps[-1], abstains=True)
+    return Walk(question, steps, run)
 
 
 def live_cascade(
-    models: Models,
+    models: Models | None,
     questions: Sequence[Question],
     probes: Sequence[PIK | None] | None = None,
-    pt: float = 0.9,
-    pik: float | None = 0.5,
+    pt: float = THRESHOLDS[0],
+    pik: float | None = THRESHOLDS[1],
     store: str | Path | None = None,
     prompt: str | Prompt | None = None,
+    policy: Policy | None = None,
+    device: str | None = None,
 ) -> LiveRun:
     """Run a cascade from scratch: every stage answers only the questions that reach it.
 
     Args:
+        models: as `ask` takes them; with a policy None is those that it names.
         store: folder of traces, for stages behind an API: their answers are written there as they
             arrive, and questions that are there already are not sent again.
-        prompt: as `ask` takes it; of a study, `study.source.prompt`.
+        prompt: as `ask` takes it; of a study, `study.source.prompt`; of a policy, its own.
+        policy: of `cclib.choose_policy`, or `cclib.Policy.load`. It brings its scores, thresholds and probes.
+            Of the models those that it names are asked, if they are what it was proven with: the same
+            weights, in the same precision, with the same prompt. Passes run to their end, also where it
+            is charged for ending them early: who answers is the same, the seconds are not.
+        device: of models that are named, as `cclib.load_model` takes it.
 
     Returns:
         Who answered what, and the wall time of each stage. The seconds of `live_cascade([last], ...)`
         are what the cascade competes with.
+
+    Raises:
+        ValueError: no questions, or open ones; models that are not what the policy was proven with.
     """
     if not questions:
         raise ValueError("there are no questions to answer; give at least one")
-    stages = _stages(models, probes, pt, pik, prompt)
-    stage = np.full(len(questions), len(stages) - 1)
-    prediction = np.zeros(len(questions), int)
-    seconds = np.zeros(len(stages))
-    tokens = np.zeros((len(stages), 2))
-    reached = np.arange(len(questions))
-    for i, (model, probe) in enumerate(stages):
-        if not len(reached):
-            break
-        began = time.perf_counter()
-        rows, p_ik = _answer(model, [questions[j] for j in reached], probe, pik, store)
-        p_t, chosen, _ = zip(*map(_said, rows))
-        keep = keeps(np.array(p_t), p_ik, pt, pik) | (i == len(stages) - 1)
-        prediction[reached] = chosen
-        stage[reached[keep]] = i
-        reached = reached[~keep]
-        seconds[i] = time.perf_counter() - began
-        if is_api(model.name):
-            tokens[i] = [sum(r[kind] or 0 for r in rows) for kind in ("prompt_tokens", "output_tokens")]
-    return LiveRun(stage, prediction, seconds, tuple(m.name for m, _ in stages), tokens)
+    refuse_duplicates(questions, "questions")
+    policy, stages = _ready(models, probes, pt, pik, prompt, policy, device)
+    return _run(policy, stages, questions, store, {}, {})
 
 
-def _stages(
-    models: Models,
+def _ready(
+    models: Models | None,
     probes: Sequence[PIK | None] | None,
     pt: float,
     pik: float | None,
     prompt: str | Prompt | None,
-) -> list[tuple[Loaded, PIK | None]]:
-    """The loaded models, smallest first, each with its probe; the thresholds are checked first."""
+    policy: Policy | None,
+    device: str | None = None,
+) -> tuple[Policy, list[Loaded]]:
+    """The policy, and its loaded models in the order of its stages."""
+    if policy is None:
+        return _by_thresholds(models, probes, pt, pik, prompt, device)
+    if probes is not None or (pt, pik) != THRESHOLDS:
+        raise ValueError("a policy brings its own probes and thresholds; leave probes, pt and pik out")
+    if models is None:
+        models = [stage.name or stage.model for stage in policy.stages]
+    given = {_slug(m): m for m in (expand_family(models) if isinstance(models, str) else models)}
+    if absent := [name for name in policy.models if name not in given]:
+        raise ValueError(
+            f"this policy asks {', '.join(policy.models)}, found {', '.join(given)}: {', '.join(absent)} is "
+            "missing; give those models, or choose a policy for these"
+        )
+    return policy, [_loaded_for(stage, given[stage.model], prompt, device) for stage in policy.stages]
+
+
+def _loaded_for(
+    stage: Stage, model: str | Path | Loaded, prompt: str | Prompt | None, device: str | None
+) -> Loaded:
+    """A policy's model, in the precision and with the prompt that it was proven with, or an error."""
+    if stage.reads_p_ik and stage.probe is None:
+        raise ValueError(
+            f"this policy reads P(IK) of {stage.model} and has no probe for it, as it was chosen from "
+            "recorded P(IK); choose it from a study with hidden states, whose probes it keeps"
+        )
+    if isinstance(model, str | Path):
+        model = load_model(model, device=device, dtype=stage.dtype or "auto")
+    if prompt is not None:
+        model = model.asked(prompt)
+    elif stage.prompt and model.provenance()["prompt_hash"] != stage.prompt_hash:
+        model = model.asked(stage.prompt)
+    stage.check(model.provenance())
+    return model
+
+
+def _by_thresholds(
+    models: Models | None,
+    probes: Sequence[PIK | None] | None,
+    pt: float,
+    pik: float | None,
+    prompt: str | Prompt | None,
+    device: str | None,
+) -> tuple[Policy, list[Loaded]]:
+    """The paper's rule as a policy of these models, smallest first; the thresholds are checked first."""
     check_thresholds(pt, pik)
-    names = expand_family(models) if isinstance(models, str) else list(models)
+    names = expand_family(models) if isinstance(models, str) else list(models or ())
     if not names:
         raise ValueError("models must be one or more, smallest first; found none")
-    loaded = [load_model(m) if isinstance(m, str | Path) else m for m in names]
+    loaded = [load_model(m, device=device) if isinstance(m, str | Path) else m for m in names]
     if prompt is not None:
         loaded = [m.asked(prompt) for m in loaded]
     sizes = [m.parameters for m in loaded if m.parameters]
@@ -248,35 +182,121 @@ def _stages(
     probes = [None] * len(loaded) if probes is None else probes
     if len(probes) != len(loaded):
         raise ValueError(f"expected one probe (or None) a model, {len(loaded)}, found {len(probes)}")
-    return list(zip(loaded, probes))
+    stages = []
+    for model, probe in list(zip(loaded, probes))[:-1]:
+        known = probe is not None and pik is not None and not is_api(model.name)
+        keep = [Condition(Score("P(IK)"), pik)] if known else []
+        stages.append(Stage(model.slug, keep=(*keep, Condition(Score("P(T)"), pt)), probe=probe))
+    return Policy("the paper's rule", (*stages, Stage(loaded[-1].slug))), loaded
+
+
+def _run(
+    policy: Policy,
+    models: Sequence[Loaded],
+    questions: Sequence[Question],
+    store: str | Path | None,
+    rows: dict[int, list[dict]],
+    read: dict[int, Readings],
+) -> LiveRun:
+    """Put the questions to the stages that the policy names; fills in each stage's rows and readings."""
+    if bare := next((q for q in questions if not q.choices), None):
+        raise ValueError(
+            f"question {bare.id} is open, and a live cascade answers questions with options; give it choices"
+        )
+    k, n = len(models), len(questions)
+    prediction, seconds = np.zeros(n, int), np.zeros(k)
+    tokens, passes = np.zeros((k, n, 2)), np.zeros((k, n))
+
+    def decide(i: int, reached: np.ndarray) -> np.ndarray:
+        began, some = time.perf_counter(), [questions[j] for j in reached]
+        probe = policy.stages[i].probe if policy.stages[i].reads_p_ik else None
+        rows[i] = _answer(models[i], some, probe, store)
+        read[i] = _readings(some, rows[i], probe)
+        go_on = policy.decide(i, read[i])
+        seconds[i] = time.perf_counter() - began
+        for j, row in zip(reached, rows[i]):
+            prediction[j] = SET_ASIDE if row["prediction"] is None else row["prediction"]
+            tokens[i, j] = [row[kind] or 0 for kind in ("prompt_tokens", "output_tokens")]
+            passes[i, j] = row.get("seconds") or 0.0
+        return go_on
+
+    stage, asked, abstained = policy.steps(_alone(policy, models[0], questions), decide)
+    names = tuple(m.name for m in models)
+    return LiveRun(stage, prediction, seconds, names, asked, abstained, tokens, passes)
+
+
+def _alone(policy: Policy, first: Loaded, questions: Sequence[Question]) -> Readings:
+    """What is known of the questions before any pass; an API tells lengths only afterwards."""
+    lengths = None
+    if any(stage.start for stage in policy.stages) and not is_api(first.name):
+        from cclib.confidence.forward import encode_questions
+
+        lengths = np.array([len(ids) for ids in encode_questions(first, questions)], float)
+    return Readings(len(questions), np.array([q.subject for q in questions]), lengths, texts(questions))
+
+
+def _readings(questions: Sequence[Question], rows: Sequence[dict], probe: PIK | None) -> Readings:
+    """What a stage's pass gave of the questions that reached it; NaN where an endpoint set one aside."""
+    probs = np.full((len(rows), max(len(q.choices) for q in questions)), np.nan)
+    for row, into in zip(rows, probs):
+        into[: len(row.get("option_probs") or ())] = row.get("option_probs") or ()
+    hidden = None if probe is None else np.stack([r["hidden"] for r in rows]).astype(np.float32)
+    return Readings(
+        len(rows),
+        np.array([q.subject for q in questions]),
+        np.array([r["prompt_tokens"] for r in rows], float),
+        texts(questions),
+        np.array([r.get("p_t") for r in rows], float),
+        None if probe is None else probe.probability(hidden),
+        probs,
+    )
 
 
 def _answer(
-    model: Loaded,
-    questions: Sequence[Question],
-    probe: PIK | None,
-    pik: float | None,
-    store: str | Path | None,
-) -> tuple[list[dict], np.ndarray | None]:
-    """Trace rows in the order of the questions, and (n,) P(IK) where there is a probe and a threshold."""
+    model: Loaded, questions: Sequence[Question], probe: PIK | None, store: str | Path | None
+) -> list[dict]:
+    """Trace rows in the order of the questions, with hidden states where a probe reads them."""
     from cclib.confidence.p_t import answer_questions
     from cclib.models.api import answer_by_api
 
-    wanted = probe is not None and pik is not None and not is_api(model.name)
     if not is_api(model.name):
-        parts = answer_questions(model, questions, probe.layer if wanted else None, hidden=wanted)
+        parts = answer_questions(
+            model, questions, None if probe is None else probe.layer, hidden=probe is not None
+        )
     elif store is None:
         parts = answer_by_api(model, questions)
+    elif unjudged := next((q.id for q in questions if q.answer is None), None):
+        raise ValueError(
+            f"question {unjudged} has no right answer on record, and a store keeps only what can be judged; "
+            "leave store out"
+        )
     else:
         parts = [collect(model, questions, store, prompt=model.prompt).table.to_pylist()]
     by_id = {row["question_id"]: row for rows in parts for row in rows}
-    rows = [by_id[q.id] for q in questions]
-    hidden = np.stack([r["hidden"] for r in rows]).astype(np.float32) if wanted else None
-    return rows, probe.probability(hidden) if wanted else None
+    return [by_id[q.id] for q in questions]
 
 
-def _said(row: dict) -> tuple[float, int, str]:
-    """P(T), the chosen option, and why there is none where an endpoint set the question aside."""
-    if row["prediction"] is None:
-        return np.nan, SET_ASIDE, row["note"]
-    return row["p_t"], row["prediction"], ""
+def _step(stage: Stage, readings: Readings, row: dict, last: bool) -> Step:
+    """What a stage made of the one question that was read."""
+    thresholds = {c.score.kind: c.threshold for c in stage.keep}
+    others = tuple(
+        (c.score.label, float(c.score.of(readings)[0]), c.threshold)
+        for c in stage.keep
+        if c.score.kind not in ("P(T)", "P(IK)")
+    )
+    aside = row["prediction"] is None
+    return Step(
+        stage.model,
+        float(readings.p_t[0]),
+        None if readings.p_ik is None else float(readings.p_ik[0]),
+        SET_ASIDE if aside else row["prediction"],
+        thresholds.get("P(T)"),
+        thresholds.get("P(IK)"),
+        last,
+        aside=row["note"] if aside else "",
+        others=others,
+    )
+
+
+def _slug(model: str | Path | Loaded) -> str:
+    return slug(model) if isinstance(model, str | Path) else model.slug

@@ -130,8 +130,14 @@ def spread(questions: Sequence, n: int) -> list:
     return [questions[i] for i in np.linspace(0, len(questions) - 1, n).round().astype(int)]
 
 
-def checked_question(id: str, subject: str, text: str, cells: list[str], letter: str, where: str) -> Question:
-    """Check one row at the border. Empty cells may only trail, so a letter keeps its column."""
+def checked_question(
+    id: str, subject: str, text: str, cells: list[str], letter: str | None, where: str
+) -> Question:
+    """Check one row at the border. Empty cells may only trail, so a letter keeps its column.
+
+    Args:
+        letter: of the right answer; None where nobody says.
+    """
     while cells and not cells[-1].strip():
         cells = cells[:-1]
     allowed = prompts.LETTERS[: len(cells)]
@@ -144,6 +150,8 @@ def checked_question(id: str, subject: str, text: str, cells: list[str], letter:
             f"{where}: option {empty[0]} is empty and option {allowed[-1]} is not; only the last options of "
             "a row may be empty: fill it, or move the others up (and the answer's letter with them)"
         )
+    if letter is None:
+        return Question(id, subject, text, tuple(cells))
     letter = letter.strip()
     if len(letter) != 1 or letter.upper() not in allowed:
         advice = "correct the row"

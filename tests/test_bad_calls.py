@@ -17,6 +17,7 @@ from cclib import cost, stats
 from cclib.book.editions import PARAMETERS, read_edition
 from cclib.confidence.p_ik import PIK
 from cclib.experiments import transfer
+from cclib.policies import Stage
 from cclib.questions import Question
 from cclib.study import Source, Study, load_study
 
@@ -35,6 +36,7 @@ def on_nothing():
     return Study(["a"], "own", 0, [make_trace("a")], [None], [None], [None], [Q], source=Source(["a.csv"]))
 
 
+ALONE = cclib.Policy("one model", (Stage("small"),))
 LONG = replace(Q, text="word " * 5000)
 OPEN = Question("open/0", "s", "Who?")
 MANY = replace(Q, choices=tuple("abcdefghijklmnopqrstuvwxyz"))
@@ -134,6 +136,21 @@ REFUSED = {
     ("live_cascade", "no questions"): (lambda f: cclib.live_cascade(["atlas-s"], []), "no questions"),
     ("live_cascade", "no models"): (lambda f: cclib.live_cascade([], [Q]), "one or more"),
     ("live_cascade", "pik below 0"): (lambda f: cclib.live_cascade(["atlas-s"], [Q], pik=-1), "pik.*-1"),
+    ("live_cascade", "an id twice"): (lambda f: cclib.live_cascade(["atlas-s"], [Q, Q]), "q/0.*occurs twice"),
+    ("live_cascade", "an open question"): (lambda f: cclib.live_cascade(["atlas-s"], [OPEN]), "open/0 is"),
+    ("live_cascade", "a policy of others"): (
+        lambda f: cclib.live_cascade(["atlas-s"], [Q], policy=ALONE), "asks small, found atlas-s"),
+    ("ask", "a policy and thresholds"): (lambda f: cclib.ask(Q, policy=ALONE, pt=0.5), "leave .*pt.* out"),
+    ("Policy", "no file"): (lambda f: cclib.Policy.load(f / "none.json"), "none.json"),
+    ("Policy", "a folder"): (lambda f: cclib.Policy.load(f), "no policy at"),
+    ("Policy", "half a file"): (lambda f: cclib.Policy.load(write(f / "p.json", b'{"kind')), "json.*damaged"),
+    ("Policy", "another name"): (lambda f: ALONE.save(f / "p.bin"), "json.*p.bin"),
+    ("choose_policy", "max_drop in points"): (lambda f: cclib.choose_policy(on_nothing(), 1), "max_drop.*1"),
+    ("choose_policy", "one model"): (lambda f: cclib.choose_policy(on_nothing()), "two models or more"),
+    ("few_shot", "no examples"): (lambda f: cclib.few_shot([]), "at least one example"),
+    ("few_shot", "too few"): (lambda f: cclib.few_shot([Q], 2), "needs 2"),
+    ("prompt", "unknown"): (lambda f: study(f, prompt="table-8"), "prompt must be one of.*table-8"),
+    ("judge", "unknown"): (lambda f: study(f, judge="nobody"), "judge.*nobody"),
     ("cascade", "a name"): (lambda f: cclib.cascade("atlas"), "traces.*'atlas'"),
     ("cascade", "not traces"): (lambda f: cclib.cascade([1, 2]), "traces"),
     ("cascade", "a threshold that is true"): (lambda f: pair(pt=True), "pt.*True"),

@@ -15,7 +15,7 @@ from cclib.book import front as page
 from cclib.book import pdf
 from cclib.display import front
 from cclib.display.verdicts import judge, tally
-from cclib.live import Step, Walk
+from cclib.policies.walks import Step, Walk
 from cclib.questions import Question
 
 ASKED = Question("q", "s", "Which `town` is <this>?", ("Rome & Ostia", "Lima"), 0)

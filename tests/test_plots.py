@@ -7,7 +7,7 @@ import pytest
 
 matplotlib.use("Agg")
 from cclib.display import plots  # noqa: E402
-from cclib.live import Step, Walk  # noqa: E402
+from cclib.policies.walks import Step, Walk  # noqa: E402
 from cclib.questions import Question  # noqa: E402
 
 NUMBERS = pd.DataFrame({"value": [0.5, 0.7], "low": [0.4, 0.6], "high": [0.6, 0.8]}, index=["a", "b"])

@@ -12,12 +12,15 @@ from cclib.logs.own_tables import OwnTable, ids, read_own_table
 from cclib.questions import Question, checked_question
 
 
-def read_table(path: str | Path) -> list[Question]:
+def read_table(path: str | Path, answered: bool = True) -> list[Question]:
     """Questions from a CSV or Parquet table.
 
     Columns: `question`; one column an option, named A, B, C ... (2 to 10, later ones may be empty in
     a row); `answer`, a letter; and, if wanted, `id` and `subject`. A CSV without a header line is read as
     MMLU's own files are: question, options, letter.
+
+    Args:
+        answered: whether the column `answer` must be there. Without it no answer can be judged.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -26,9 +29,8 @@ def read_table(path: str | Path) -> list[Question]:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no benchmark file at {path}; give the path of a .csv or .parquet file")
-    table = read_own_table(
-        path, {"question", "answer", "A", "B"}, {"id", "subject", *ascii_uppercase}, _as_in_mmlu
-    )
+    needed = {"question", "A", "B"} | ({"answer"} if answered else set())
+    table = read_own_table(path, needed, {"id", "subject", "answer", *ascii_uppercase}, _as_in_mmlu)
     if not len(table):
         raise ValueError(f"{path.name}: there are no questions under the header line; add some")
     options = sorted(name for name in table.columns if len(name) == 1 and name.isupper())
@@ -46,7 +48,7 @@ def read_table(path: str | Path) -> list[Question]:
             subject=columns["subject"][i] if columns.get("subject", [""] * len(table))[i].strip() else stem,
             text=text,
             cells=[columns[letter][i] for letter in options],
-            letter=columns["answer"][i],
+            letter=columns["answer"][i] if "answer" in columns else None,
             where=table.where(i),
         )
         for i, text in enumerate(columns["question"])

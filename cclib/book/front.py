@@ -15,8 +15,8 @@ from cclib.book.editions import FOLDER, Book, refresh
 from cclib.cascades import cascade
 from cclib.display import front
 from cclib.experiments.results import walk
-from cclib.live import Walk
 from cclib.names import verbatim
+from cclib.policies.walks import Walk
 from cclib.study import Study
 
 PAGE, IDEA, RESULT = Path("book") / "index.md", FOLDER / "idea.md", FOLDER / "result.md"

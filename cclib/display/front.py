@@ -16,7 +16,7 @@ from cclib.cascades import Cascade, sweep
 from cclib.display.plots import COLOURS, MARKERS, styled
 from cclib.display.verdicts import of_chain, tally
 from cclib.experiments.results import above_mixing
-from cclib.live import Step, Walk
+from cclib.policies.walks import Step, Walk
 from cclib.study import Study, chains_of
 
 WIDTH, ROW = 460, 96  # of the drawing and of a stage in it, in units of about a pixel

@@ -19,7 +19,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from cclib.live import Walk
+from cclib.policies.walks import Walk
 
 # Okabe and Ito's colours, ordered so that neighbours differ in lightness too
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]

@@ -16,7 +16,7 @@ import pandas as pd
 from cclib import cost, stats
 from cclib.cascades import Cascade, cascade
 from cclib.cost import parameters_from_shape, saving_interval
-from cclib.live import Step, Walk
+from cclib.policies.walks import Step, Walk
 from cclib.study import Study
 from cclib.traces import Trace, read_trace
 

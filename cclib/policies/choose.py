@@ -109,10 +109,11 @@ def choose_policy(
         reason = _reason(found, target, n, delta)
     policy, made, p_value = best
     about = {
-        "benchmark": study.benchmark, "reference": study.models[-1], "max_drop": max_drop, "delta": delta,
+        "benchmark": study.benchmark, "seed": study.seed, "reference": study.models[-1],
+        "max_drop": max_drop, "delta": delta,
         "max_cost": max_cost, "unit": unit, "accounting": accounting, "abstention": abstention,
         "questions": n, "proven": not reason, "p_value": None if reason else p_value,
-        "saved": 1 - made.cost, "drop": made.drop,
+        "saved": 1 - made.cost, "drop": made.drop, "reason": reason,
     }  # fmt: skip
     rows = {f: _family(f, paths, proving, at_proving, target, delta) for f in FAMILIES}
     families = pd.DataFrame.from_dict({f: row for f, row in rows.items() if row}, orient="index")

@@ -14,6 +14,7 @@ from itertools import combinations, product
 import numpy as np
 
 from cclib.confidence.p_ik import PIK
+from cclib.names import is_api
 from cclib.policies import gate, scores
 from cclib.policies.evidence import FOLDS, Evidence
 from cclib.policies.policy import Policy
@@ -70,7 +71,10 @@ class Maker:
 
     def _learned(self, kind: str, stage: int, end: int) -> Score | None:
         readings, right = self.making.readings[stage], self.making.right
-        features = gate.available(gate.BEFORE if kind == "route" else gate.AFTER, [readings])
+        known = gate.BEFORE if kind == "route" else gate.AFTER
+        if kind == "route" and is_api(self.making.stages[stage].provenance.get("model")):
+            known = tuple(f for f in known if f != "length")  # an API tells it with its answer
+        features = gate.available(known, [readings])
         answered = {*features} - {*gate.BEFORE}
         if not features or (kind != "route" and not answered):
             return None

@@ -179,7 +179,7 @@ def _texts(plain: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 def _of(plain: Any, key: str, kind: Any, *otherwise: None) -> Any:
     """A value of the JSON, checked; None where that is allowed."""
-    found = plain.get(key, "nothing") if isinstance(plain, dict) else "nothing"
+    found = plain.get(key) if isinstance(plain, dict) else None
     if isinstance(found, kind) or (otherwise and found is None):
         return found
     named = NAMED.get(kind, "a number")

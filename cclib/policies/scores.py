@@ -18,6 +18,15 @@ from cclib.policies import gate
 from cclib.policies.readings import RECORDED, Readings, recorded
 
 LEARNED = ("isotonic", "temperature", "gain", "hope", "route")
+LABELS = {
+    "certainty": "certainty over the options",
+    "mass": "mass on the options",
+    "isotonic": "calibrated P(T)",
+    "temperature": "P(T) at its temperature",
+    "gain": "the gain of keeping",
+    "hope": "the larger model's chance",
+    "route": "the router's gain",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +37,11 @@ class Score:
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     features: tuple[str, ...] = ()  # of a learned gate or router, in the order of its weights
     subjects: tuple[str, ...] = ()  # one column each, where "subject" is among the features
+
+    @property
+    def label(self) -> str:
+        """What it is, in words."""
+        return LABELS.get(self.kind, self.kind)
 
     def of(self, readings: Readings) -> np.ndarray:
         """(n,) the higher, the rather keep; NaN where the question's readings do not tell.
