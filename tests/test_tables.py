@@ -144,7 +144,7 @@ def test_sentences_name_rises_as_rises():
     chains = STUDY.run_chains(1.0, 0.5)  # nobody is sure enough: all passes on top
     text = sentences.verdicts(chains)
     assert "*rises*" in text and "keeps nothing" in sentences.cautions(STUDY, chains)
-    assert "makes no chain" in sentences.verdicts(ONE.run_chains(0.9, 0.5))
+    assert "Here is no chain" in sentences.verdicts(ONE.run_chains(0.9, 0.5))
 
 
 def test_a_model_near_chance_is_called_that():
