@@ -410,8 +410,9 @@ def _replayed(
                 "give another traces_dir to record a new one"
             )
     wanted = prompt.name if isinstance(prompt, Prompt) else prompt
-    k = prompts.shots(wanted) if wanted == prompts.FEW_SHOT else 0
-    if wanted != prompts.AUTO and about["prompt"] != (f"{wanted}:{k}" if k else wanted):
+    if wanted == prompts.FEW_SHOT:
+        wanted = f"{wanted}:{prompts.SHOTS}"
+    if wanted not in (prompts.AUTO, about["prompt"]):
         raise ValueError(
             f"{folder} holds answers to the prompt {about['prompt']}, not {wanted}; give the traces of that "
             "prompt, or another traces_dir to record them"

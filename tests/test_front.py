@@ -15,6 +15,7 @@ from cclib.book import front as page
 from cclib.book import pdf
 from cclib.display import front
 from cclib.display.verdicts import judge, tally
+from cclib.experiments.routing.frontier import hull
 from cclib.policies.walks import Step, Walk
 from cclib.questions import Question
 
@@ -58,7 +59,7 @@ def test_marks_and_stars_stand_where_the_compute_says():
 
 
 def test_random_mixing_is_the_best_line_between_any_two_models():
-    x, y = front._hull(np.array([0.0, 0.5, 1.0]), np.array([0.2, 0.3, 0.8]))
+    x, y = hull(np.array([0.0, 0.5, 1.0]), np.array([0.2, 0.3, 0.8]))
     assert np.allclose(y, 0.2 + 0.6 * np.array(x))  # the middle model lies under the line of the other two
 
 

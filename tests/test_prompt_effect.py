@@ -32,7 +32,7 @@ def answered(n=100, right=50, name="small", **columns):
 def test_a_row_counts_right_answers_letters_and_what_is_kept():
     row = prompt_effect.asked(answered(), 0.9, None)
     assert (row["accuracy"], row["favourite letter"], row["share of its letter"]) == (0.5, "B", 1.0)
-    assert (row["share kept"], row["accuracy of the kept"]) == (0.4, 1.0)
+    assert (row["share kept"], row["accuracy where kept"]) == (0.4, 1.0)
     # of the 50 right ones 40 are above all wrong ones, and 10 are level with them
     assert row["AUROC of P(T)"] == pytest.approx(0.8 + 0.2 / 2)
 

@@ -70,8 +70,8 @@ def publish(
     missing = any(not (folder / name / precision.FILE).exists() for name in study.models)
     tables, where = precision.by_precision(study, pt) if missing else (pd.DataFrame(), {})
     for name, device in where.items():
-        about = json.dumps({"pt": pt, "device": device})
-        replay.write_figures(tables.loc[name], folder / name / precision.FILE, about)
+        at = json.dumps({"pt": pt, "device": device})
+        replay.write_figures(tables.loc[name], folder / name / precision.FILE, at)
     write_gpt4(study, folder, pt, pik)
     if prompts:
         asked, _ = prompt_effect.by_prompt(study, prompts)

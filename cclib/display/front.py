@@ -16,6 +16,7 @@ from cclib.cascades import Cascade, sweep
 from cclib.display.plots import COLOURS, MARKERS, styled
 from cclib.display.verdicts import of_chain, tally
 from cclib.experiments.results import above_mixing
+from cclib.experiments.routing.frontier import hull
 from cclib.policies.walks import Step, Walk
 from cclib.study import Study, chains_of
 
@@ -102,7 +103,7 @@ def trade_off(studies: Mapping[str, Study], pt: float, pik: float) -> Figure:
     for ax, (title, study) in zip(axes[0], studies.items()):
         sizes = np.array(cost.stage_sizes(study.test))
         alone = sizes / sizes[-1], np.array([trace.correct.mean() for trace in study.test])
-        ax.plot(*_hull(*alone), color="#888888", ls="--", lw=1.2, label="random mixing of two models")
+        ax.plot(*hull(*alone), color="#888888", ls="--", lw=1.2, label="random mixing of two models")
         for i, (members, result) in enumerate(zip(study.chains(), _chains(study, pt, pik).values())):
             swept = sweep(study.chain(members), np.linspace(0, 1, 101))
             passes = swept.stage_counts[:, 0, ::-1].cumsum(-1)[:, ::-1] / len(study)
@@ -121,14 +122,6 @@ def trade_off(studies: Mapping[str, Study], pt: float, pik: float) -> Figure:
         ax.set_title(f"{title}:\n{_above(study, pt, pik)} above random mixing")
         ax.legend(fontsize=8, loc="lower right")
     return figure
-
-
-def _hull(x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[float]]:
-    """The best that a random choice between two of the points (x, y), (k,) each, reaches at each cost."""
-    x, y = x[x.argsort()], y[x.argsort()]
-    at = np.linspace(x.min(), x.max(), 201)
-    pairs = [np.interp(at, x[[i, j]], y[[i, j]], left=-1) for i in range(len(x)) for j in range(i, len(x))]
-    return at.tolist(), np.max(pairs, axis=0).tolist()
 
 
 def _chains(study: Study, pt: float, pik: float) -> dict[str, Cascade]:

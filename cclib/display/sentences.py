@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from cclib import cost
 from cclib.cascades import Cascade
-from cclib.display.verdicts import MARGIN, against_mixing, of_chain
+from cclib.display.verdicts import MARGIN, against_mixing, of_chain, signed
 from cclib.display.verdicts import points as in_points
 from cclib.experiments.results import above_mixing
 from cclib.experiments.sensitivity import WAYS
@@ -65,14 +65,13 @@ def at_a_glance(study: Study, results: Mapping[str, Cascade], margin: float = MA
         verdict = of_chain(result, margin)
         saved = (cost.reduced(result, accounting) for accounting in cost.ACCOUNTINGS)
         mixing = above_mixing(result, _models(results))
-        low, high = mixing.interval if mixing else (np.nan, np.nan)
         cells = [
             name,
             f"{result.accuracy:.1%}",
-            f"{verdict.difference:+.2f} ({verdict.low:+.2f} to {verdict.high:+.2f})",
+            signed(verdict.difference, (verdict.low, verdict.high)),
             verdict.kind,
             *("not known" if np.isnan(share) else f"{share:.1%}" for share in saved),
-            "–" if np.isnan(low) else f"{mixing.points:+.2f} ({low:+.2f} to {high:+.2f})",
+            signed(mixing.points, mixing.interval) if mixing else "–",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     about = (

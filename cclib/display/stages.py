@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cclib.display.verdicts import signed
+
 
 def main_chain(table: pd.DataFrame | None) -> str:
     """The chain as a small table and a sentence, for a front page (Markdown); "" where it is not known."""
@@ -18,10 +20,10 @@ def main_chain(table: pd.DataFrame | None) -> str:
         cells = [
             name,
             f"{row['accuracy']:.1%}",
-            _points(row, "PD (points)"),
+            signed(row["PD (points)"], row["PD (points) interval"]),
             f"{row['reduced questions']:.1%}",
             f"{row['USD for 1,000 questions']:.2f}",
-            _points(row, "points above random mixing"),
+            signed(row["points above random mixing"], row["points above random mixing interval"]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", in_words(table), ""])
@@ -37,10 +39,11 @@ def in_words(table: pd.DataFrame) -> str:
         )
     row = chosen.iloc[0]
     low, high = row["reduced questions interval"]
+    moved = signed(row["PD (points)"], row["PD (points) interval"])
     return (
         "The chosen threshold is proven on the validation part to lose at most a point (at 95 %); on the "
         f"test part it spares GPT-4 {row['reduced questions']:.1%} of the questions "
-        f"({low:.1%} to {high:.1%}) and moves accuracy by {_points(row, 'PD (points)')} points."
+        f"({low:.1%} to {high:.1%}) and moves accuracy by {moved} points."
     )
 
 
@@ -63,8 +66,3 @@ def can_pay(table: pd.DataFrame) -> str:
             )
         lines.append(line + ".")
     return "\n".join(lines) or "No model before the last has P(T)."
-
-
-def _points(row: pd.Series, column: str) -> str:
-    low, high = row[f"{column} interval"]
-    return "–" if pd.isna(row[column]) else f"{row[column]:+.2f} ({low:+.2f} to {high:+.2f})"

@@ -20,6 +20,12 @@ from cclib.experiments.results import Mixing
 MARGIN = 0.01  # of accuracy, a share of one: one point, unless a caller states another
 
 
+def signed(points: float, interval: tuple[float, float]) -> str:
+    """Points and their interval in a cell or a sentence; a dash where they are not known."""
+    low, high = interval
+    return "–" if pd.isna(low) else f"{points:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A cascade against its last model on n questions; accuracies in points."""

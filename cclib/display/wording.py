@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from cclib.display.in_short import IN_SHORT
+from cclib.experiments.prompt_effect import shown_better
 from cclib.names import verbatim
 from cclib.prompts import TABLE_7
 
@@ -22,7 +23,8 @@ def which_prompts(found: Tables, notes: Sequence[str]) -> str:
     least, most = int(table["questions"].min()), int(table["questions"].max())
     asked = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     absent = "".join(f"\n- Not to be had: {verbatim(note)}." for note in notes)
-    return f"Compared are {names}, on {asked} questions.\n{absent}"
+    parts = " and ".join(table["part"].unique())
+    return f"Compared are {names}, on {asked} questions of the {parts} part.\n{absent}"
 
 
 def prompts_moved(found: Tables) -> str:
@@ -51,9 +53,7 @@ def chosen_prompt(found: Tables) -> str:
     if "chosen" not in found or found["chosen"].empty:
         return f"{IN_SHORT}No other prompt was asked of the validation part, so Table 7 stays."
     table = found["chosen"]
-    better = table[table["points above table-7 interval"].str[0] > 0]
-    if len(better):
-        name = better["points above table-7"].idxmax()
+    if (name := shown_better(table)) != TABLE_7:
         return f"{IN_SHORT}The validation part chooses {name}."
     most = table["points above table-7"].idxmax()
     points, (low, high) = table.loc[most, ["points above table-7", "points above table-7 interval"]]

@@ -130,9 +130,14 @@ def with_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | None
     answers = gpt4_answers(study)
     if answers is not None:
         return commercial(with_last_stage(study, answers), pt, pik)
-    table, at = replay.read_figures(Path(study.source.traces_dir) / replay.GPT4)
+    return _figures(study, replay.GPT4, [pt, pik])
+
+
+def _figures(study: Study, file: str, at: list[float | None]) -> pd.DataFrame | None:
+    """What an export holds with GPT-4 as the last stage, at these thresholds; GPT-4 alone comes first."""
+    table, made_at = replay.read_figures(Path(study.source.traces_dir) / file)
     whole = table is not None and table["questions sent"].iloc[0] == len(study)  # not a part of them (limit)
-    return table if whole and at == [pt, pik] and study.benchmark == "mmlu" else None
+    return table if whole and made_at == at and study.benchmark == "mmlu" else None
 
 
 def gpt4_answers(study: Study) -> Trace | None:
@@ -153,9 +158,7 @@ def before_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | No
     """
     gpt4 = gpt4_answers(study)
     if gpt4 is None:
-        table, at = replay.read_figures(Path(study.source.traces_dir) / replay.GPT4_CHAIN)
-        whole = table is not None and table["questions"].iloc[0] == len(study)
-        return table if whole and at == [pt, pik] and study.benchmark == "mmlu" else None
+        return _figures(study, replay.GPT4_CHAIN, [pt, pik])
     stage = len(study.models) - 1
     small, large = study.test[stage], gpt4.select(study.test[stage].question_id)
     name, nothing = f"{study.models[stage]} → {GPT4}", np.zeros(len(study), bool)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from cclib import cost, stats
 from cclib.cascades import cascade, keeps
+from cclib.experiments.results import of_the_kept
 from cclib.study import Study
 from cclib.traces import Trace
 
@@ -33,12 +33,7 @@ def worth(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
             "AUROC of P(T) interval": stats.auroc_interval(first.correct, first.p_t),
             "share an oracle keeps": float(oracle.mean()),
             "share it must keep to pay": own,
-            "share kept": float(kept.mean()),
-            "share kept interval": stats.wilson(int(kept.sum()), len(kept)),
-            "accuracy of the kept": stats.accuracy(first.correct[kept]) if kept.any() else np.nan,
-            "accuracy of the kept interval": (
-                stats.accuracy_interval(first.correct[kept]) if kept.any() else stats.NO_INTERVAL
-            ),
+            **of_the_kept(first.correct, kept),
             "reduced, every pass": cost.reduced(cascade([first, last], pt, used), "every-pass"),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("first stage")

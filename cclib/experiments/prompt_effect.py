@@ -14,7 +14,7 @@ import pandas as pd
 from cclib import cost, replay, stats
 from cclib.cascades import cascade, keeps
 from cclib.experiments.letter_counts import letters
-from cclib.experiments.results import above_mixing, points_above
+from cclib.experiments.results import above_mixing, of_the_kept, points_above
 from cclib.prompts import CHAT, FEW_SHOT, TABLE_7
 from cclib.study import Study, load_study
 from cclib.traces import Trace
@@ -26,7 +26,7 @@ ANSWERS = (
 )  # fmt: skip
 CONFIDENCES = (
     "AUROC of P(T)", "AUROC of P(T) interval", "AUROC of P(IK)", "AUROC of P(IK) interval", "share kept",
-    "share kept interval", "accuracy of the kept", "accuracy of the kept interval",
+    "share kept, interval", "accuracy where kept", "accuracy where kept, interval",
 )  # fmt: skip
 LIMIT = 200  # test questions, as many for validation: enough to see what a prompt moves
 
@@ -61,7 +61,7 @@ def models(studies: dict[str, Study], pt: float, pik: float | None) -> pd.DataFr
     rows = {}
     for prompt, study in studies.items():
         for name, test, validation in zip(study.models, study.test, study.validation):
-            rows[name, prompt] = asked(test, pt, pik)
+            rows[name, prompt] = {"part": "test", **asked(test, pt, pik)}
             if validation is not None:
                 right = validation.correct
                 rows[name, prompt] |= {
@@ -91,13 +91,8 @@ def asked(trace: Trace, pt: float, pik: float | None) -> dict[str, object]:
             row[f"AUROC of {name}"] = stats.auroc(right, score)
             row[f"AUROC of {name} interval"] = stats.auroc_interval(right, score)
     if trace.p_t is not None:
-        kept = keeps(trace.p_t, trace.p_ik, pt, pik if trace.p_ik is not None else None)
-        row["share kept"] = float(kept.mean())
-        row["share kept interval"] = stats.wilson(int(kept.sum()), len(kept))
-        row["accuracy of the kept"] = stats.accuracy(right[kept]) if kept.any() else np.nan
-        row["accuracy of the kept interval"] = (
-            stats.accuracy_interval(right[kept]) if kept.any() else stats.NO_INTERVAL
-        )
+        used = pik if trace.p_ik is not None else None
+        row |= of_the_kept(right, keeps(trace.p_t, trace.p_ik, pt, used))
     return row
 
 
@@ -153,8 +148,15 @@ def choose_among(paper: Trace, others: dict[str, Trace]) -> tuple[str, pd.DataFr
             "points above table-7 interval": (100 * low, 100 * high),
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("prompt")
-    better = [p for p, row in rows.items() if row["points above table-7 interval"][0] > 0]
-    return max(better, key=lambda p: rows[p]["points above table-7"], default=TABLE_7), table
+    return shown_better(table), table
+
+
+def shown_better(table: pd.DataFrame) -> str:
+    """The prompt that such a table chooses: of those above Table 7's with all of their interval, the best."""
+    if table.empty:
+        return TABLE_7
+    above = table.loc[table["points above table-7 interval"].str[0] > 0, "points above table-7"]
+    return above.idxmax() if len(above) else TABLE_7
 
 
 def on_record(study: Study) -> dict[str, pd.DataFrame]:

@@ -168,6 +168,17 @@ def on_record(study: Study) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
+def of_the_kept(right: np.ndarray, keeps: np.ndarray) -> dict[str, object]:
+    """The share of (n,) answers that are kept, and how right these are, each with its interval."""
+    kept = right[keeps]
+    return {
+        "share kept": float(keeps.mean()),
+        "share kept, interval": stats.accuracy_interval(keeps),
+        "accuracy where kept": stats.accuracy(kept) if len(kept) else np.nan,
+        "accuracy where kept, interval": stats.accuracy_interval(kept) if len(kept) else stats.NO_INTERVAL,
+    }
+
+
 def kept_by_stage(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     """What each stage would keep of all questions, and how much of that is right."""
     rows = {}

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cclib import cost, replay
 from cclib.experiments.commercial_api import GPT4, GPT4_PRICE, gpt4_answers
+from cclib.experiments.routing.frontier import hull
 from cclib.policies import Candidates, PolicyChoice, choose_policy
 from cclib.policies.charges import charges
 from cclib.policies.choose import drop_interval, saving_interval
@@ -176,22 +177,10 @@ def _envelope(groups: Sequence[Group], made: Candidates, at) -> list[tuple]:
 
 
 def _mixing(models: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """The best that drawing lots among the models gives: the upper hull of their (cost, accuracy)."""
-    hull: list[tuple[float, float]] = []
-    for x, y in sorted(models):
-        while hull and y >= hull[-1][1] and _under(hull, (x, y)):
-            hull.pop()
-        if not hull or y > hull[-1][1]:
-            hull.append((x, y))
-    return tuple(np.array(hull).T)
-
-
-def _under(hull: list[tuple[float, float]], new: tuple[float, float]) -> bool:
-    """Whether the hull's last point lies on or under the line from the one before it to a new point."""
-    if len(hull) < 2:
-        return False
-    (a, low), (b, middle), (c, high) = *hull[-2:], new
-    return (middle - low) * (c - a) <= (high - low) * (b - a)
+    """The best that drawing lots among the models gives: the corners of their (cost, accuracy) hull."""
+    cost, accuracy = hull(*np.array(models).T)
+    rises = np.diff(accuracy, prepend=-1.0) > 0
+    return cost[rises], accuracy[rises]
 
 
 def _oracle(right: np.ndarray, passes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from scipy.special import softmax
 from cclib import stats
 from cclib.experiments.estimators.estimate import NO_PROBS, REPLAYED, Estimate
 from cclib.experiments.letter_counts import places
-from cclib.experiments.results import points_above
+from cclib.experiments.results import of_the_kept, points_above
 from cclib.models.local import LanguageModel
 from cclib.prompts import LETTERS
 from cclib.questions import Question, spread
@@ -273,7 +273,6 @@ def own_answers(test: Trace, estimates: Sequence[Estimate], pt: float) -> pd.Dat
             )
     rows = {}
     for name, (right, p_t, extra) in ways.items() if len(ways) > 1 else ():
-        keeps = p_t >= pt
         points, interval = points_above(right, test.correct)
         rows[name] = {
             "accuracy": stats.accuracy(right),
@@ -282,12 +281,7 @@ def own_answers(test: Trace, estimates: Sequence[Estimate], pt: float) -> pd.Dat
             "points above as read, interval": stats.NO_INTERVAL if name == AS_READ else interval,
             "AUROC": stats.auroc(right, p_t),
             "AUROC interval": stats.auroc_interval(right, p_t),
-            "share kept": float(keeps.mean()),
-            "share kept, interval": stats.accuracy_interval(keeps),
-            "accuracy where kept": stats.accuracy(right[keeps]) if keeps.any() else np.nan,
-            "accuracy where kept, interval": stats.accuracy_interval(right[keeps])
-            if keeps.any()
-            else stats.NO_INTERVAL,
+            **of_the_kept(right, p_t >= pt),
             "extra cost": extra,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("P(T)")
