@@ -7,6 +7,8 @@ import book_site
 import numpy as np
 import pytest
 
+from cclib.models.load import load_model
+from cclib.models.local import LanguageModel
 from cclib.questions import Question
 
 MMLU = Path(__file__).parents[2] / "shared" / "data" / "mmlu"
@@ -124,6 +126,12 @@ def tiny_pair(tmp_path_factory) -> list[Path]:
         make_tiny("llama", folder / "tiny-small", 1, 32),
         make_tiny("llama", folder / "tiny-large", 2, 64),
     ]
+
+
+@pytest.fixture(scope="module")
+def small() -> LanguageModel:
+    """The smallest model that is shipped."""
+    return load_model("atlas-s", device="cpu")
 
 
 def make_trace(model: str = "small", n: int = 200, seed: int = 0, skill: float = 0.5, **provenance):

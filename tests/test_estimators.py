@@ -137,11 +137,6 @@ def test_reads_guesses_with_their_probabilities():
 
 
 @pytest.fixture(scope="module")
-def small():
-    return cclib.load_model("atlas-s", device="cpu")
-
-
-@pytest.fixture(scope="module")
 def atlas_questions():
     return cclib.load_benchmark("atlas", limit=24)
 

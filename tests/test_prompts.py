@@ -27,11 +27,6 @@ OPEN = Question("o", "a_b", "Who?", accepted=("Ann",))
 
 
 @pytest.fixture(scope="module")
-def small():
-    return cclib.load_model("atlas-s", device="cpu")
-
-
-@pytest.fixture(scope="module")
 def atlas_questions():
     return cclib.load_benchmark("atlas", limit=2000)
 

@@ -23,11 +23,13 @@ def answer_open_questions(
     questions: Sequence[Question],
     layer: int | None = None,
     known: Container[str] = (),
+    encoded: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Answer open questions by greedy decoding; rows of a trace, batch by batch.
 
     One pass over a prompt gives the confidence and the hidden state, and the answer goes on from it. Batches
-    are the same whatever is `known` (ids answered before, which get no row).
+    are the same whatever is `known` (ids answered before, which get no row). `encoded` are the questions'
+    tokens, where they are known.
 
     Raises:
         ValueError: a question has no accepted answers to judge by.
@@ -35,7 +37,7 @@ def answer_open_questions(
     bare = next((q.id for q in questions if not q.accepted), None)
     if bare is not None:
         raise ValueError(f"question {bare} is open but has no accepted answers, so it cannot be judged")
-    encoded = encode_questions(model, questions)
+    encoded = encode_questions(model, questions) if encoded is None else encoded
     first = answer_token(model, model.text(questions[0]))
     at = check_layer(layer, model.n_layers)
     skip = {i for i, q in enumerate(questions) if q.id in known}
@@ -74,6 +76,16 @@ def answer_token(model: LanguageModel, prompt: str) -> int:
     return whole[len(stem)]
 
 
+def letter_tokens(
+    model: LanguageModel, questions: Sequence[Question]
+) -> tuple[list[int], dict[int, np.ndarray]]:
+    """All letters' tokens, sorted, and for each number of options the places of its letters among them."""
+    asked = {len(q.choices): q for q in questions}  # one of each number is enough
+    letters = {c: model.option_tokens(model.text(q), c) for c, q in asked.items()}
+    tokens = sorted({token for some in letters.values() for token in some})
+    return tokens, {c: np.searchsorted(tokens, some) for c, some in letters.items()}
+
+
 def answer_questions(
     model: LanguageModel,
     questions: Sequence[Question],
@@ -81,6 +93,7 @@ def answer_questions(
     hidden: bool = True,
     budget: int | None = None,
     known: Container[str] = (),
+    encoded: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Answer multiple-choice questions, one forward pass each; rows of a trace, pack by pack.
 
@@ -88,16 +101,13 @@ def answer_questions(
 
     Args:
         known: ids of questions that were answered before; they get no row.
+        encoded: n prompts as token lists, where they are known.
     """
-    letters = {
-        c: model.option_tokens(prompt, c)
-        for c, prompt in {len(q.choices): model.text(q) for q in questions}.items()
-    }
-    tokens = sorted({token for some in letters.values() for token in some})
-    places = {c: np.searchsorted(tokens, some) for c, some in letters.items()}
+    tokens, places = letter_tokens(model, questions)
+    encoded = encode_questions(model, questions) if encoded is None else encoded
     at = check_layer(layer, model.n_layers) if hidden else None
     skip = {i for i, q in enumerate(questions) if q.id in known}
-    for reading in read_prompts(model, encode_questions(model, questions), at, budget, skip, tokens):
+    for reading in read_prompts(model, encoded, at, budget, skip, tokens):
         found, greatest = np.exp(reading.log_probs.astype(float)), np.exp(reading.greatest)
         share = reading.seconds / sum(reading.prompt_tokens)
         rows = []

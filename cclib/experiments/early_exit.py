@@ -28,6 +28,7 @@ from cclib.confidence.forward import (
     to_run,
 )
 from cclib.confidence.p_ik import PIK
+from cclib.confidence.p_t import letter_tokens
 from cclib.confidence.packing import Group, Pack, make_packs
 from cclib.confidence.reading import how_read, refuse_no_numbers
 from cclib.models.local import LanguageModel
@@ -190,19 +191,15 @@ def answer_leaving(
         n rows in the order of the questions: p_ik, and where it is at the threshold or above, p_t and
         prediction (None elsewhere); and the share of the tokens times layers that was not run.
     """
-    letters = {
-        c: model.option_tokens(prompt, c)
-        for c, prompt in {len(q.choices): model.text(q) for q in questions}.items()
-    }
+    tokens, places = letter_tokens(model, questions)
     rows: list[dict[str, Any]] = [{}] * len(questions)
     ran = whole = 0
-    tokens = sorted({token for some in letters.values() for token in some})
     for done in read_leaving(model, encode_questions(model, questions), probe, threshold, tokens):
         for place, i in enumerate(done.index):
             rows[i] = {"p_ik": float(done.p_ik[place]), "p_t": None, "prediction": None}
         for place, log_probs in zip(done.stayed, done.log_probs):
             i = done.index[place]
-            some = np.searchsorted(tokens, letters[len(questions[i].choices)])
+            some = places[len(questions[i].choices)]
             probs = np.exp(log_probs[some].astype(float))  # (c,)
             rows[i] |= {"p_t": float(probs.max()), "prediction": int(probs.argmax())}
         ran += done.tokens * probe.layer + done.tokens_above * (model.n_layers - probe.layer)

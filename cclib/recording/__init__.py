@@ -194,11 +194,13 @@ def _record(
     progress: bool,
 ) -> Path:
     """Answer what is not on record; the folder of the making that now holds it all."""
+    encoded = None
     if isinstance(model, LanguageModel):  # what is recorded says how it was read
         from cclib.confidence.forward import encode_questions
         from cclib.confidence.reading import how_read
 
-        how_read(model, encode_questions(model, questions))
+        encoded = encode_questions(model, questions)  # refuses what does not fit before anything is written
+        how_read(model, encoded)
     wanted = wanted_of(model, layer)
     home = find(folder, wanted) or new_home(folder, wanted)
     try:
@@ -212,7 +214,7 @@ def _record(
                     f"options, the first is {changed[0]!r}: they are asked anew; what was answered "
                     f"before stays in {home}"
                 )
-            _answer_the_rest(model, held, layer, folder, progress)
+            _answer_the_rest(model, held, layer, folder, progress, encoded)
     except Timeout as error:
         raise OSError(
             f"another process is recording into {home}; wait for it, or use another store"
@@ -231,13 +233,14 @@ def _answer_the_rest(
     layer: int | None,
     folder: Path,
     progress: bool,
+    encoded: Sequence[Sequence[int]] | None,
 ) -> None:
     asked = {q.id: q.hash for q in held.questions}
     rows: list[dict[str, Any]] = []
     flushed = time.monotonic()
     try:
         with Progress(total=len(held.left), unit="question", desc=model.slug, disable=not progress) as bar:
-            for batch in _answers(model, held, layer, folder):
+            for batch in _answers(model, held, layer, folder, encoded):
                 rows += [{"question_hash": asked[row["question_id"]]} | row for row in batch]
                 if is_api(model.name):
                     bar.set_postfix_str(model.meter.spent, refresh=False)
@@ -253,7 +256,11 @@ def _answer_the_rest(
 
 
 def _answers(
-    model: LanguageModel | APIModel | ClusterModel, held: Held, layer: int | None, folder: Path
+    model: LanguageModel | APIModel | ClusterModel,
+    held: Held,
+    layer: int | None,
+    folder: Path,
+    encoded: Sequence[Sequence[int]] | None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows of what is not known, batch by batch; what an API was paid for is taken from its journal first."""
     known = set(held.rows)
@@ -270,11 +277,11 @@ def _answers(
     elif held.questions[0].choices:
         from cclib.confidence.p_t import answer_questions
 
-        yield from answer_questions(model, held.questions, layer, known=known)
+        yield from answer_questions(model, held.questions, layer, known=known, encoded=encoded)
     else:
         from cclib.confidence.p_t import answer_open_questions
 
-        yield from answer_open_questions(model, held.questions, layer, known=known)
+        yield from answer_open_questions(model, held.questions, layer, known, encoded)
 
 
 def _begin(
