@@ -25,10 +25,8 @@ import ray  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
 import cclib  # noqa: E402
-from cclib import (
-    cluster,  # noqa: E402
-    recording,  # noqa: E402
-)
+from cclib import recording  # noqa: E402
+from cclib.recording import cluster  # noqa: E402
 
 AGENTS = (
     "metrics_agent_port",

@@ -27,18 +27,17 @@ BATCH, CORES = 256, 2  # questions a batch, of which a worker has two at hand; c
 class Worker:
     """A model in a process of its own, on one of the cluster's nodes."""
 
-    def __init__(
-        self, name: str, layer: int | None, device: str | None, dtype: str, prompt: Prompt, is_open: bool
-    ) -> None:
+    def __init__(self, name: str, layer: int | None, device: str | None, dtype: str, prompt: Prompt) -> None:
         from cclib.models.load import load_model
 
-        self.model, self.layer = load_model(name, device=device, dtype=dtype).asked(prompt, is_open), layer
+        self.model, self.layer, self.prompt = load_model(name, device=device, dtype=dtype), layer, prompt
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Rows of a trace for questions in JSON, each with the provenance of the model that answered."""
         from cclib.confidence.p_t import answer_open_questions, answer_questions
 
         questions = [_question(text) for text in batch["question"].to_pylist()]
+        self.model = self.model.asked(self.prompt, is_open=not questions[0].choices)
         answer = answer_questions if questions[0].choices else answer_open_questions
         rows = [row for part in answer(self.model, questions, self.layer) for row in part]
         table = pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -61,8 +60,7 @@ class ClusterModel:
         prompt: Prompt = Prompt(),  # noqa: B008  # frozen
     ) -> None:  # fmt: skip
         self.name, self.slug = str(Path(name).resolve() if Path(name).exists() else name), slug(name)
-        made = (self.name, layer, device, dtype, prompt, not questions[0].choices)
-        self.stream = self._stream(list(questions), made, worker)
+        self.stream = self._stream(list(questions), (self.name, layer, device, dtype, prompt), worker)
 
     @cached_property
     def _first(self) -> pa.Table:
