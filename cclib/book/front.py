@@ -13,7 +13,8 @@ from cclib import cost
 from cclib.book import explorer, pdf
 from cclib.book.editions import FOLDER, Book, refresh
 from cclib.cascades import cascade
-from cclib.display import front
+from cclib.display import front, stages
+from cclib.experiments.commercial_api import before_gpt4
 from cclib.experiments.results import walk
 from cclib.names import verbatim
 from cclib.policies.walks import Walk
@@ -50,6 +51,9 @@ def write(book: Book, echo: Callable[[str], None] = print) -> None:
         alt = f"{ABOUT}; {words}"
         images.append(f"```{{image}} editions/{path.name}\n:alt: {alt}\n```\n")
     said = front.sentences({verbatim(short(edition.title)): study for edition, study in shown}, PT, PIK)
+    for edition, study in shown:
+        if (table := before_gpt4(study, PT, PIK)) is not None:
+            said += f"\n- **GPT-4 last**, on {verbatim(short(edition.title))}: {stages.in_words(table)}"
     figure = "::::{div} trade-offs\n" + "\n".join(images) + "::::\n"
     refresh(book.root / IDEA, idea)
     refresh(book.root / RESULT, f"{heading}{said}\n\n{figure}")

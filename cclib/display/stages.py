@@ -39,10 +39,11 @@ def in_words(table: pd.DataFrame) -> str:
         )
     row = chosen.iloc[0]
     low, high = row["reduced questions interval"]
+    chain = row.name.removesuffix(", chosen")
     moved = signed(row["PD (points)"], row["PD (points) interval"])
     return (
-        "The chosen threshold is proven on the validation part to lose at most a point (at 95 %); on the "
-        f"test part it spares GPT-4 {row['reduced questions']:.1%} of the questions "
+        f"{chain} is proven on the validation part to lose at most a point (at 95 %); on the test part it "
+        f"spares GPT-4 {row['reduced questions']:.1%} of the questions "
         f"({low:.1%} to {high:.1%}) and moves accuracy by {moved} points."
     )
 

@@ -24,7 +24,7 @@ def which_prompts(found: Tables, notes: Sequence[str]) -> str:
     asked = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     absent = "".join(f"\n- Not to be had: {verbatim(note)}." for note in notes)
     parts = " and ".join(table["part"].unique())
-    return f"Compared are {names}, on {asked} questions of the {parts} part.\n{absent}"
+    return f"Compared are {names}, on {asked} questions of the {parts}.\n{absent}"
 
 
 def prompts_moved(found: Tables) -> str:

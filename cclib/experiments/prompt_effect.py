@@ -21,8 +21,8 @@ from cclib.traces import Trace
 
 TRIED = (TABLE_7, CHAT, FEW_SHOT)
 ANSWERS = (
-    "accuracy, validation", "accuracy, validation, interval", "accuracy", "accuracy interval",
-    "favourite letter", "share of its letter", "tokens of a prompt",
+    "questions", "subjects", "accuracy, validation", "accuracy, validation, interval", "accuracy",
+    "accuracy interval", "favourite letter", "share of its letter", "tokens of a prompt",
 )  # fmt: skip
 CONFIDENCES = (
     "AUROC of P(T)", "AUROC of P(T) interval", "AUROC of P(IK)", "AUROC of P(IK) interval", "share kept",
@@ -61,7 +61,7 @@ def models(studies: dict[str, Study], pt: float, pik: float | None) -> pd.DataFr
     rows = {}
     for prompt, study in studies.items():
         for name, test, validation in zip(study.models, study.test, study.validation):
-            rows[name, prompt] = {"part": "test", **asked(test, pt, pik)}
+            rows[name, prompt] = {"part": "test part", **asked(test, pt, pik)}
             if validation is not None:
                 right = validation.correct
                 rows[name, prompt] |= {
@@ -78,6 +78,7 @@ def asked(trace: Trace, pt: float, pik: float | None) -> dict[str, object]:
     right = trace.correct
     row = {
         "questions": len(trace),
+        "subjects": len({*(trace.column("subject") if trace.column("subject") is not None else ())}),
         "accuracy": stats.accuracy(right),
         "accuracy interval": stats.accuracy_interval(right),
         "tokens of a prompt": float(trace.prompt_tokens.mean()),
