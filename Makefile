@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 HTML := _build/html/index.html
 PAGES = _config.yml _toc.yml $(wildcard book/*.md book/references.bib book/_ext/*.py book/_static/* book/_static/explorer/* book/editions/*.md book/editions/*/*.ipynb)
 
-.PHONY: book html pdf pictures slides student test check-pages audit lab bench bench-gpu edition lock clean distclean help
+.PHONY: book html pdf epub pictures slides student test check-pages audit lab bench bench-gpu edition lock clean distclean help
 .DEFAULT_GOAL := help
 
 book: $(VENV)/.user  ## environment, editions that are out of date, HTML at _build/html/index.html
@@ -28,12 +28,15 @@ html: _build/.whole  ## compile the pages only, warnings as errors
 # so a failed build forgets what it read. A new table of contents stands on every page: all are written anew,
 # as they are when a static file changed, since Sphinx copies those only beside a page that it writes.
 _build/.whole: $(PAGES)
-	@rm -f $@ _build/html/book.pdf $(if $(filter _toc.yml _config.yml book/_ext/% book/_static/%,$?),&& rm -rf _build/.doctrees)
+	@rm -f $@ _build/html/book.pdf _build/html/book.epub $(if $(filter _toc.yml _config.yml book/_ext/% book/_static/%,$?),&& rm -rf _build/.doctrees)
 	$(BIN)/jupyter-book build . --path-output . -W -n --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
 
 pdf: $(VENV)/.dev html  ## the book as one PDF, _build/html/book.pdf, printed by an installed Chromium or Chrome
 	$(BIN)/python -m cclib pdf
+
+epub: html  ## the book as an EPUB, _build/html/book.epub
+	$(BIN)/jupyter-book build . --path-output . --builder custom --custom-builder epub -W -n --keep-going --quiet
 
 pictures: $(VENV)/.dev html  ## README's pictures, book/pictures, of the built book
 	$(BIN)/python -m cclib pictures

@@ -2,12 +2,16 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from xml.etree import ElementTree
+from zipfile import ZipFile
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from book_site import made_up_study
+import yaml
+from book_site import ROOT, made_up_study
 from test_verdicts import study_of, three
 
 from cclib import cost
@@ -77,18 +81,42 @@ def test_an_edition_without_a_compute_is_not_drawn():
     assert page.is_cascade(study_of(three())) and not page.is_cascade(made_up_study())
 
 
-def test_the_pdf_is_offered_where_it_is_there(tmp_path):
+@pytest.mark.parametrize("file, name", [(pdf.PDF, "as-pdf"), (pdf.EPUB, "as-epub")])
+def test_a_file_is_offered_where_it_is_there(tmp_path, file, name):
     (tmp_path / "book").mkdir()
     front_page = tmp_path / "book" / "index.html"
-    front_page.write_text('<p id="elsewhere" hidden>a PDF</p>')
+    front_page.write_text(f'<p id="{name}" hidden>a file</p>')
     pdf.offer(tmp_path)
     assert "hidden" in front_page.read_text()
-    (tmp_path / pdf.PDF).write_bytes(b"")
+    (tmp_path / file).write_bytes(b"")
     pdf.offer(tmp_path)
-    assert front_page.read_text() == '<p id="elsewhere">a PDF</p>'
-    (tmp_path / pdf.PDF).unlink()
+    assert front_page.read_text() == f'<p id="{name}">a file</p>'
+    (tmp_path / file).unlink()
     pdf.offer(tmp_path)
-    assert front_page.read_text() == '<p id="elsewhere" hidden>a PDF</p>'
+    assert front_page.read_text() == f'<p id="{name}" hidden>a file</p>'
+
+
+@pytest.mark.slow
+def test_the_epub_is_well_formed_and_shows_formulas_without_scripts(tmp_path):
+    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("*.ipynb", "explorer"))
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    (tmp_path / "book" / "index.md").write_text("# Book\n\n$p_i$ and <svg/>\n\n$$\\sum_i x_i \\ge 1$$\n")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\nchapters: [file: book/explorer]\n")
+    builder = ["--builder", "custom", "--custom-builder", "epub"]
+    call = "from jupyter_book.cli.main import main; main()"
+    run = [sys.executable, "-c", call, "build", str(tmp_path), "--path-output", str(tmp_path), *builder]
+    done = subprocess.run(run, capture_output=True, text=True)
+    written = tmp_path / "_build" / "epub" / pdf.EPUB
+    assert written.exists(), done.stderr[-2000:]
+    with ZipFile(written) as file:
+        assert file.namelist()[0] == "mimetype"
+        pages = {name: file.read(name).decode() for name in file.namelist() if name.endswith(".xhtml")}
+        package = file.read("content.opf").decode()
+    for written in pages.values():
+        ElementTree.fromstring(written)
+    assert pages["book/index.xhtml"].count("<math") == 2 and "\\(" not in pages["book/index.xhtml"]
+    assert 'href="book/index.xhtml" media-type="application/xhtml+xml" properties="mathml svg"' in package
+    assert "explorer.xhtml" in pages["nav.xhtml"]
 
 
 def test_without_a_browser_or_a_book_it_is_said_what_to_do(tmp_path, monkeypatch):

@@ -251,8 +251,8 @@ def only_with_an_address(app: Sphinx, config: Any) -> None:
             config.html_theme_options.pop(name, None)
 
 
-def offer_pdf(app: Sphinx, exception: Exception | None) -> None:
-    """The front page links to the PDF where it is there."""
+def offer_files(app: Sphinx, exception: Exception | None) -> None:
+    """The front page links to the PDF and the EPUB where they are there."""
     if exception is None and app.builder.name == "html":
         pdf.offer(Path(app.outdir))
 
@@ -267,5 +267,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("missing-reference", not_drawn)
     app.connect("env-get-updated", number_by_chapter, priority=900)
     app.connect("html-page-context", mend_page, priority=900)
-    app.connect("build-finished", offer_pdf)
+    app.connect("build-finished", offer_files)
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from pypdf import PdfReader, PdfWriter
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PDF = "book.pdf"
+PDF, EPUB = "book.pdf", "book.epub"
 INTERACTIVE = ("book/explorer",)  # a page of sliders is nothing on paper
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-OFFER = re.compile(r'<p id="elsewhere"( hidden(="")?)?>')
+OFFER = '<p id="{}"( hidden(="")?)?>'
 
 
 @dataclass
@@ -131,6 +131,7 @@ def assemble(chapters: Sequence[Chapter], browser: Browser, folder: Path) -> Pat
     numbers = PdfReader(_numbers(len(writer.pages), browser, folder))
     for page, number in zip(writer.pages, numbers.pages):
         page.merge_page(number)
+        page.compress_content_streams()  # merging unpacks them
     _outline(writer, chapters, lengths[0] + 1)
     _link(writer, {chapter.page.resolve(): chapter.first for chapter in chapters})
     writer.add_metadata({"/Title": chapters[0].title})
@@ -210,12 +211,14 @@ def _link(writer: PdfWriter, places: dict[Path, int]) -> None:
 
 
 def offer(html: Path) -> None:
-    """Show the link to the PDF on the front page where the PDF is there, and hide it where not."""
+    """Show the front page's links to the PDF and the EPUB where the file is there, hide them where not."""
     page = html / "book" / "index.html"
     if not page.exists():
         return
-    text = page.read_text()
-    hidden = "" if (html / PDF).exists() else " hidden"
-    shown = OFFER.sub(f'<p id="elsewhere"{hidden}>', text)
+    shown = text = page.read_text()
+    for file in (PDF, EPUB):
+        name = f"as-{file.rpartition('.')[2]}"
+        hidden = "" if (html / file).exists() else " hidden"
+        shown = re.sub(OFFER.format(name), f'<p id="{name}"{hidden}>', shown)
     if shown != text:
         page.write_text(shown)
