@@ -10,7 +10,6 @@ from zipfile import ZipFile
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import yaml
 from book_site import ROOT, made_up_study
 from test_verdicts import study_of, three
 
@@ -20,7 +19,7 @@ from cclib.book import pdf
 from cclib.display import front
 from cclib.display.verdicts import judge, tally
 from cclib.experiments.routing.frontier import hull
-from cclib.policies.walks import Step, Walk
+from cclib.policies.walks import Step, Walk, digits
 from cclib.questions import Question
 
 ASKED = Question("q", "s", "Which `town` is <this>?", ("Rome & Ostia", "Lima"), 0)
@@ -45,6 +44,7 @@ def test_the_drawing_has_a_stage_a_step_and_takes_any_text():
 def test_a_confidence_just_under_its_threshold_is_not_printed_as_if_it_reached_it():
     drawn = front.drawing(Walk(None, [Step("m", 0.899, 0.7, 1, 0.9, 0.5)]))
     assert "P(T) = 0.899" in drawn and "P(IK) = 0.70" in drawn
+    assert digits(0.89997, 0.9) == "0.89997" and digits(0.9, 0.9) == "0.90" and digits(0.95, None) == "0.95"
 
 
 def test_marks_and_stars_stand_where_the_compute_says():

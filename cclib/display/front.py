@@ -17,7 +17,7 @@ from cclib.display.plots import COLOURS, MARKERS, styled
 from cclib.display.verdicts import of_chain, tally
 from cclib.experiments.results import above_mixing
 from cclib.experiments.routing.frontier import hull
-from cclib.policies.walks import Step, Walk
+from cclib.policies.walks import Step, Walk, digits
 from cclib.study import Study, chains_of
 
 WIDTH, ROW = 460, 96  # of the drawing and of a stage in it, in units of about a pixel
@@ -54,8 +54,8 @@ def _stage(walk: Walk, step: Step, y: int) -> list[str]:
     return [
         f'<rect class="{kind}" x="4" y="{y}" width="132" height="62" rx="9"/>',
         _text(70, y + 36, step.model, "model", "middle"),
-        *_gauge(154, y + 12, "P(IK)", step.p_ik, step.theta_ik),
-        *_gauge(314, y + 12, "P(T)", step.p_t, step.theta_t),
+        *_gauge(154, y + 12, "P(IK)", step.p_ik, None if step.last else step.theta_ik),
+        *_gauge(314, y + 12, "P(T)", step.p_t, None if step.last else step.theta_t),
         _text(154, y + 56, _decision(walk, step), kind),
     ]
 
@@ -76,9 +76,7 @@ def _gauge(x: int, y: int, name: str, value: float | None, threshold: float | No
         "" if threshold is None else f'<path class="threshold" d="M{x + wide * threshold:.0f} {y + 3}v20"/>'
     )
     return [
-        _text(
-            x, y, f"{name} = {value:.{3 if value < (threshold or 0) <= round(value, 2) else 2}f}", "reading"
-        ),
+        _text(x, y, f"{name} = {digits(value, threshold)}", "reading"),
         f'<rect class="gauge" x="{x}" y="{y + 7}" width="{wide}" height="12"/>',
         f'<rect class="value" x="{x}" y="{y + 7}" width="{wide * value:.0f}" height="12"/>',
         mark,

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
-from cclib.policies.walks import Walk
+from cclib.policies.walks import Walk, digits
 
 # Okabe and Ito's colours, ordered so that neighbours differ in lightness too
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
@@ -95,13 +95,14 @@ def walk(walk: Walk, title: str) -> Figure:
         y = len(steps) - 1 - i
         box = {"boxstyle": "round", "fc": "#e8f0f8" if step.answers else "white", "ec": COLOURS[6]}
         ax.text(0.0, y, step.model, va="center", fontsize=10, bbox=box)
-        _gauge(ax, 0.27, y, "P(IK)", step.p_ik, step.theta_ik)
-        _gauge(ax, 0.50, y, "P(T)", step.p_t, step.theta_t)
+        _gauge(ax, 0.27, y, "P(IK)", step.p_ik, None if step.last else step.theta_ik)
+        _gauge(ax, 0.50, y, "P(T)", step.p_t, None if step.last else step.theta_t)
         said = shorten(walk.said(step), 30, placeholder=" ...")
         ax.text(0.74, y + 0.13, f"“{said}”", va="center", fontsize=9)
         ax.text(0.74, y - 0.17, step.decision, va="center", fontsize=9, weight="bold")
         if not step.answers:
-            ax.annotate("", (0.06, y - 0.72), (0.06, y - 0.25), arrowprops={"arrowstyle": "-|>", "lw": 1.5})
+            arrow = {"arrowstyle": "-|>", "lw": 1.5, "color": COLOURS[6]}  # the theme's edges are white
+            ax.annotate("", (0.06, y - 0.83), (0.06, y - 0.17), arrowprops=arrow)
     ax.set(xlim=(-0.03, 1.12), ylim=(-0.6, len(steps) - 0.4))
     ax.axis("off")
     return figure
@@ -109,7 +110,8 @@ def walk(walk: Walk, title: str) -> Figure:
 
 def _gauge(ax: plt.Axes, x: float, y: float, name: str, value: float | None, threshold: float | None) -> None:
     """A bar from 0 to 1 with the value filled and the threshold marked."""
-    ax.text(x, y + 0.24, f"{name} not used" if value is None else f"{name} = {value:.2f}", fontsize=9)
+    read = f"{name} not used" if value is None else f"{name} = {digits(value, threshold)}"
+    ax.text(x, y + 0.24, read, fontsize=9)
     if value is None:
         return
     width = 0.18
@@ -145,7 +147,9 @@ def reliability(curves: Mapping[str, pd.DataFrame], title: str) -> Figure:
         ax.plot(bins["confidence"], bins["accuracy"], color=COLOURS[i], lw=1)
         size = 20 + 220 * bins["count"] / bins["count"].sum()
         ax.scatter(bins["confidence"], bins["accuracy"], s=size, **_series(i, name))
-    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated confidence", ylabel="share of right answers")
+    ax.set(
+        xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="stated confidence", ylabel="share of right answers"
+    )
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)  # beside the axes, where it hides nothing
     return figure
 
@@ -240,6 +244,9 @@ def lines(
         ax.text(x, ax.get_ylim()[1], f" {name}", fontsize=8, va="top", rotation=90)
     if percent:
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    if table.index.dtype.kind in "iu":  # counts
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.legend()
     return figure
@@ -267,7 +274,7 @@ def beside(table: pd.DataFrame, columns: Sequence[str], title: str, xlabel: str)
     for i, column in enumerate(columns):
         ax.scatter(table[column], y, s=45, zorder=3, **_series(i, column))
     ax.set(xlabel=xlabel)
-    ax.legend()
+    figure.legend(loc="outside lower center", ncols=len(columns), fontsize=9)  # on no row
     return figure
 
 

@@ -17,6 +17,14 @@ from cclib.questions import Question
 SET_ASIDE = -2  # the prediction of a live run where an endpoint would not answer
 
 
+def digits(score: float, threshold: float | None) -> str:
+    """A score to two digits, or to as many as it takes to see that it is under its threshold."""
+    places = 2
+    while threshold is not None and score < threshold <= round(score, places) and places < 6:
+        places += 1
+    return f"{score:.{places}f}"
+
+
 @dataclass(frozen=True)
 class Step:
     """What one stage made of a question, at its thresholds."""
