@@ -126,13 +126,18 @@ def test_chains_of_llama_are_above_a_coin_with_their_shares_and_4b_to_8b_is_not(
     assert coin.loc[(1, "8B → 70B"), "gain over it (points)"] == pytest.approx(by_hand)
     assert gain[1].tolist() == [1.42, 5.06, 5.20, 6.56]
     assert gain[3, "4B → 8B"] == -0.19
-    # with every pass counted 3B → 8B pays more than the 8B, which is then the better coin
-    assert coin.loc[(1, "3B → 8B"), "compute, every pass"] > 1
-    assert coin.loc[(1, "3B → 8B"), "gain over that (points)"] == pytest.approx(69.44 - 70.21)
+    # with every pass counted 3B → 8B pays more than the 8B, which is asked in its place, and the 70B at times
+    paid = coin.loc[(1, "3B → 8B"), "compute, every pass"]
+    better = 70.21 + (paid - 1) * 8 / (70 - 8) * (83.57 - 70.21)
+    assert paid > 1 and coin.loc[(1, "3B → 8B"), "gain over that (points)"] == pytest.approx(69.44 - better)
+    # 3B → 70B: the best pair at its compute is the 8B and the 70B, not its own two
+    spent = coin.loc[(1, "3B → 70B"), "compute, every pass"]
+    other = 70.21 + (spent * 70 - 8) / (70 - 8) * (83.57 - 70.21)
+    assert coin.loc[(1, "3B → 70B"), "coin, same compute_percent"] == pytest.approx(other)
     # 8B → 70B: (1430 * 8 + 836 * 70) / (1430 * 70) of the compute, by hand
     to_last = ((1430 * 8 + 836 * 70) / (1430 * 70) - 8 / 70) / (1 - 8 / 70)
     expected = 70.21 + to_last * (83.57 - 70.21)
-    assert coin.loc[(1, "8B → 70B"), "coin, same compute"] == pytest.approx(expected)
+    assert coin.loc[(1, "8B → 70B"), "coin, same compute_percent"] == pytest.approx(expected)
 
 
 def test_times_ask_for_two_speeds_of_one_pair_of_models():

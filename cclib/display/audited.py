@@ -90,17 +90,17 @@ def every_pass(passes: pd.DataFrame) -> str:
 
 
 def coin(table: pd.DataFrame) -> str:
-    gain = "gain over it (points)"
-    pairs = table.dropna(subset=[gain])
-    below = pairs[pairs[gain] < 0]["models"]
-    dearer = pairs[pairs["compute, every pass"] > 1]["models"]
-    gains = ", ".join(f"{r[gain]:+.2f} ({r['models']})" for r in pairs.to_dict("records"))
-    return (
-        f"Over a coin with the same shares the chains gain {gains} points. Not above the coin: "
-        f"{', '.join(below) or 'none'}. At the same compute, every pass counted, the last model alone is "
-        "the better "
-        f"buy than {', '.join(dearer)}, which cost more than it and are less accurate."
-    )
+    coins = {
+        "Over a coin with the same shares": "gain over it (points)",
+        "Over random mixing at the same compute, every pass counted,": "gain over that (points)",
+    }
+    said = []
+    for over, gain in coins.items():
+        gains = ", ".join(f"{r[gain]:+.2f} ({r['models']})" for r in table.to_dict("records"))
+        below = ", ".join(table[table[gain] < 0]["models"]) or "none"
+        said.append(f"{over} the chains gain {gains} points; not above it: {below}.")
+    dearer = ", ".join(table[table["compute, every pass"] > 1]["models"])
+    return f"{' '.join(said)} The last model alone is the better buy than {dearer}, which cost more than it."
 
 
 def speed_ratios(speeds: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cclib import paper
 from cclib.cost import compute_from_counts
+from cclib.experiments.routing.frontier import hull
 from cclib.paper.audit.costs import answered_by_stage, flops_of, kept_shares
 
 
@@ -18,8 +19,8 @@ def coin() -> pd.DataFrame:
     """Gain of each chain of Tables 1 and 3 over two coins, in points of accuracy.
 
     The first coin has the cascade's own shares: of Table 8, and for Qwen, whose counts are not printed, those
-    that Eq. 6 implies (pairs only). The second mixes the first and the last model at the cascade's compute
-    with every pass counted; where that is more than the last model's alone, it asks the last model always.
+    that Eq. 6 implies (pairs only). The second mixes two models of the family at the cascade's compute, every
+    pass counted: of all pairs the one that is most accurate there, as `results.above_mixing` takes it.
     """
     rows = []
     shares = {(1, name): np.array(counts) / sum(counts) for name, _, counts in answered_by_stage()}
@@ -27,25 +28,24 @@ def coin() -> pd.DataFrame:
         shares[3, row["models"]] = np.array([row["kept, implied"], 1 - row["kept, implied"]])
     for n, family in ((1, "llama-3"), (3, "qwen3")):
         accuracy = paper.table(n).set_index("models")["accuracy_percent"]
+        alone = accuracy[[name for name in accuracy.index if "→" not in name]]
+        sizes = flops_of(list(alone.index), "nominal", family)
         for name in (name for table, name in shares if table == n):
             labels, share = paper.stages(name), shares[n, name]
             flops = flops_of(labels, "nominal", family)
             paid = 1 - compute_from_counts(share, flops, "every-pass").reduced
-            small = flops[0] / flops[-1]
-            to_last = min((paid - small) / (1 - small), 1)
-            first, last = accuracy[labels[0]], accuracy[labels[-1]]
             same_shares = float(share @ accuracy[labels].to_numpy())
-            same_cost = first + to_last * (last - first)
+            same_cost = float(np.interp(paid, *hull(np.array(sizes) / flops[-1], alone.to_numpy())))
             rows.append(
                 {
                     "table": n,
                     "models": name,
-                    "accuracy": accuracy[name],
+                    "accuracy_percent": accuracy[name],
                     "kept": 1 - share[-1],
-                    "coin, same shares": same_shares,
+                    "coin, same shares_percent": same_shares,
                     "gain over it (points)": accuracy[name] - same_shares,
                     "compute, every pass": paid,
-                    "coin, same compute": same_cost,
+                    "coin, same compute_percent": same_cost,
                     "gain over that (points)": accuracy[name] - same_cost,
                 }
             )
