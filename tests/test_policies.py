@@ -22,7 +22,7 @@ from cclib.policies import (
     scores,
 )
 from cclib.policies.charges import charges
-from cclib.policies.families import Maker
+from cclib.policies.families import BOTH, Maker
 from cclib.policies.proof import (
     Path,
     Target,
@@ -223,6 +223,17 @@ def test_out_of_fold_scores_order_the_questions_that_made_a_gate():
     gain = maker.score("gain", 0, 1)
     held_out, fitted = gain.of(making.readings[0]), gain.of(Readings.of(study.train[0]))
     assert not np.allclose(held_out, fitted) and np.corrcoef(held_out, fitted)[0, 1] > 0
+
+
+def test_a_later_stages_router_is_judged_out_of_fold_where_the_first_stage_reads_for_it():
+    study = a_study("edge", train=400, stages=3)
+    making, *_ = evidence.gather(study)
+    maker = Maker(study.models, making, [None] * 3, None)
+    chains = [g for g in maker.groups() if g.family == BOTH and len(g.members) == 3]
+    assert chains
+    route = chains[0].policies[0].stages[1].start.score
+    judged, fitted = route.of(making.readings[0]), route.of(Readings.of(study.train[0]))
+    assert not np.allclose(judged, fitted) and np.corrcoef(judged, fitted)[0, 1] > 0
 
 
 def test_p_ik_that_the_validation_questions_calibrated_proves_nothing():

@@ -79,16 +79,19 @@ class Maker:
         if not features or (kind != "route" and not answered):
             return None
         fit = partial(scores.learned, kind, features)
-        found, held_out = fit(readings, right[stage], right[end]), np.empty((2, readings.n))
+        found = fit(readings, right[stage], right[end])
         hope = replace(found, kind="hope")  # the same weights, read otherwise
+        # a router is read before any pass, with what the chain's first stage knows of a question
+        read_with = self.making.readings[: stage + 1] if kind == "route" else [readings]
+        held_out = np.empty((len(read_with), 2, readings.n))
         for i in range(FOLDS):
             there, here = np.flatnonzero(self.fold != i), np.flatnonzero(self.fold == i)
-            held, rest = (
-                fit(readings.take(there), right[stage][there], right[end][there]),
-                readings.take(here),
-            )
-            held_out[:, here] = held.of(rest), replace(held, kind="hope").of(rest)
-        readings.known[found], readings.known[hope] = held_out
+            held = fit(readings.take(there), right[stage][there], right[end][there])
+            for known, values in zip(read_with, held_out):
+                rest = known.take(here)
+                values[:, here] = held.of(rest), replace(held, kind="hope").of(rest)
+        for known, values in zip(read_with, held_out):
+            known.known[found], known.known[hope] = values
         self.made["hope", stage, end] = hope
         return found
 
