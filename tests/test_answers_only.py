@@ -112,7 +112,7 @@ def test_outside_a_notebook_what_is_lacking_is_an_error(study):
 CHAPTERS = (
     "01-introduction 02-1-model-selection 02-2-confidence 03-1-setup 03-2-open-source-models "
     "03-3-commercial-api 04-1-ablation 04-2-ood 05-limitations A-1-confidence-methods A-2-routing B-models "
-    "C-wording D-query-distribution F-open-ended I-sensitivity"
+    "C-2-wording D-query-distribution F-open-ended I-sensitivity"
 ).split()
 
 

@@ -422,6 +422,14 @@ def test_no_line_of_code_is_longer_than_a_page_shows(path):
     assert not long, "\n".join(long)
 
 
+@pytest.mark.slow
+def test_readmes_python_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    exec("\n".join(blocks), {})
+    assert blocks and "[" in capsys.readouterr().out
+
+
 def test_the_repositorys_editions_are_well_formed():
     ours = Book(ROOT)
     assert "atlas" in ours.editions

@@ -391,6 +391,20 @@ def test_launch_buttons_open_the_notebooks_that_are_committed():
     )
 
 
+def test_a_chapters_number_is_in_its_files_name_and_is_no_other_chapters():
+    import results
+
+    found = {}
+    for stem, source in SOURCES.items():
+        if number := re.search(r"^# (\d\.\d?|[A-Z]\.\d?) ", prose(source), re.M):
+            found[stem] = number[1].rstrip(".")
+    assert {*SOURCES} - {*found} == {"00-paper-against-this-edition"}
+    for stem, number in found.items():
+        letter, part = results.CHAPTER.search(stem).groups()
+        assert number == ".".join(filter(None, (letter.lstrip("0"), part))), stem
+    assert len(set(found.values())) == len(found)
+
+
 def test_sentences_beside_many_columns_become_notes_under_the_table():
     import results
 

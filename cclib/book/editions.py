@@ -34,7 +34,7 @@ PARAMETERS = (
     "models", "benchmark", "data_dir", "limit", "pt", "pik", "layer", "seed", "traces_dir", "device",
     "prompt", "other_benchmark", "other_data_dir", "open_benchmark", "open_data_dir", "judge",
 )  # fmt: skip
-ASK_MORE = ("04-2", "05", "C-wording", "F-")  # chapters that ask a model more than is on record
+ASK_MORE = ("04-2", "05", "C-2", "F-")  # chapters that ask a model more than is on record
 DECIDE = ("01", "02", "03-3", "04-1", "D-", "I-")  # and P(T) of every model but the last
 KEYS = {"title", "parameters", "notebooks", "traces"}
 FOLDER = Path("book") / "editions"

@@ -236,7 +236,7 @@ def without_letters(own: pd.DataFrame, pt: float) -> str:
 
 
 def prompt_lengths(tokens: Mapping[str, np.ndarray]) -> str:
-    """Appendix C: the template's length and the prompts' (n,) tokens, a model each."""
+    """Appendix C.1: the template's length and the prompts' (n,) tokens, a model each."""
     said = [
         f"{np.median(n):,.0f} by {name}'s tokenizer ({n.min():,} to {n.max():,})"
         for name, n in tokens.items()
