@@ -18,6 +18,7 @@ from cclib.book import front as page
 from cclib.book import pdf
 from cclib.display import front
 from cclib.display.verdicts import judge, tally
+from cclib.experiments.results import above_mixing
 from cclib.experiments.routing.frontier import hull
 from cclib.policies.walks import Step, Walk, digits
 from cclib.questions import Question
@@ -75,6 +76,21 @@ def test_chains_are_counted_by_their_verdicts():
 def test_the_sentences_are_three_and_name_every_edition():
     said = front.sentences({"One": study_of(three()), "Two": study_of(three(seed=9))}, 0.9, None).splitlines()
     assert len(said) == 3 and all("on One" in line and "on Two" in line for line in said)
+
+
+def test_of_random_mixing_the_range_is_of_those_that_beat_it_and_the_dearer_are_counted_apart():
+    study = study_of(three(seed=3))
+    models = dict(zip(study.models, study.test))
+    runs = [r for r in study.run_chains(0.7, None).values() if len(r.stages) > 1]
+    ahead = [m.points for m in (above_mixing(r, models) for r in runs) if m.interval[0] > 0 and not m.dearer]
+    said = front.sentences({"Made": study}, 0.7, None).splitlines()[2]
+    assert f"{len(ahead)} of {len(runs)} chains shown to beat it" in said and ahead
+    assert (
+        all(f"{end:+.2f}" in said for end in (min(ahead), max(ahead)))
+        and len(re.findall(r"\d\.\d\d", said)) <= 2
+    )
+    idle = front.sentences({"Made": study}, 1.0, None).splitlines()[2]
+    assert "4 of 4 chains cost no less than the last model alone" in idle and "beat" not in idle
 
 
 def test_an_edition_without_a_compute_is_not_drawn():

@@ -14,7 +14,8 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from cclib import cost
 from cclib.cascades import Cascade, sweep
 from cclib.display.plots import COLOURS, MARKERS, styled
-from cclib.display.verdicts import of_chain, tally
+from cclib.display.verdicts import MARGIN, of_chain, tally
+from cclib.display.verdicts import points as points_of
 from cclib.experiments.results import above_mixing
 from cclib.experiments.routing.frontier import hull
 from cclib.policies.walks import Step, Walk, digits
@@ -117,7 +118,7 @@ def trade_off(studies: Mapping[str, Study], pt: float, pik: float) -> Figure:
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.yaxis.set_major_locator(MultipleLocator(0.05))
         ax.set(xlabel="compute, % of the last model alone", ylabel="accuracy")
-        ax.set_title(f"{title}:\n{_above(study, pt, pik)} above random mixing")
+        ax.set_title(f"{title}:\n{_above(study, pt, pik)}")
         ax.legend(fontsize=8, loc="lower right")
     return figure
 
@@ -126,18 +127,27 @@ def _chains(study: Study, pt: float, pik: float) -> dict[str, Cascade]:
     return chains_of(study.run_chains(pt, pik))
 
 
-def _mixing(study: Study, pt: float, pik: float) -> list[tuple[float, tuple[float, float]]]:
-    """Points above random mixing, and their interval, of every chain whose compute is known."""
+def _above(study: Study, pt: float, pik: float, points: bool = False) -> str:
+    """How many chains are shown to beat random mixing, and by how much: "3 of 4 chains shown to beat it".
+
+    Chains that cost as much as their last model alone, or more, are counted apart: it is the better buy.
+    """
     models = dict(zip(study.models, study.test))
-    found = [above_mixing(result, models) for result in _chains(study, pt, pik).values()]
-    return [(mixing.points, mixing.interval) for mixing in found if mixing]
-
-
-def _above(study: Study, pt: float, pik: float) -> str:
-    """ "3 of 4 chains are shown" """
-    found = _mixing(study, pt, pik)
-    ahead = sum(low > 0 for _, (low, _) in found)
-    return f"{ahead} of {len(found)} chain{'s' * (len(found) != 1)} shown to be"
+    every = [above_mixing(result, models) for result in _chains(study, pt, pik).values()]
+    found = [mixing for mixing in every if mixing]
+    fair = [mixing for mixing in found if not mixing.dearer]
+    ahead = [mixing.points for mixing in fair if mixing.interval[0] > 0]
+    below, dearer = sum(mixing.interval[1] < 0 for mixing in fair), len(found) - len(fair)
+    of = f"of {len(found)} chains" if len(found) > 1 else "of its one chain"
+    said = [f"{len(ahead)} {of} shown to beat {'it' if points else 'random mixing'}"] if fair else []
+    if points and ahead:
+        said[0] += f" ({_range(ahead, '{:+.2f}')} points)"
+    if below:
+        said.append(f"{below} shown to be below it")
+    if dearer:
+        who = "its one chain" if len(found) == 1 else f"{dearer} {of if not fair else ''}".strip()
+        said.append(f"{who} cost{'s' * (dearer == 1)} no less than the last model alone")
+    return ", ".join(said) or "compute is not known"
 
 
 def sentences(studies: Mapping[str, Study], pt: float, pik: float) -> str:
@@ -153,20 +163,24 @@ def sentences(studies: Mapping[str, Study], pt: float, pik: float) -> str:
             for accounting in cost.ACCOUNTINGS
         )
         compute.append(f"on {title} {paid} as the paper counts, {made} with every pass counted")
-        gained = _range([points for points, _ in _mixing(study, pt, pik)], "{:+.2f}")
-        mixing.append(f"on {title} {_above(study, pt, pik)} above it ({gained} points)")
+        mixing.append(f"on {title} {_above(study, pt, pik, points=True)}")
+    margin = points_of(100 * MARGIN)
     return "\n".join(
         [
-            f"- **Accuracy**, a chain against its last model alone: {'; '.join(accuracy)}.",
+            "- **Accuracy**, a chain against its last model alone, {term}`equivalent <equivalence>` within "
+            f"{margin}: {'; '.join(accuracy)}.",
             f"- **Compute** saved by a chain: {'; '.join(compute)}.",
-            f"- **Against a coin** that asks one of two models and costs as much: {'; '.join(mixing)}.",
+            "- **Against {term}`random mixing`** of two models that costs as much: "
+            + "; ".join(mixing)
+            + ".",
         ]
     )
 
 
 def _range(values: Sequence[float], pattern: str) -> str:
+    """The estimates of several chains from the least to the most, so that it does not look an interval."""
     known = [v for v in values if not np.isnan(v)]
     if not known:
         return "not known"
     ends = [pattern.format(v) for v in (min(known), max(known))]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+    return ends[0] if ends[0] == ends[1] else f"estimates from {ends[0]} to {ends[1]}"

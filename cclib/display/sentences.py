@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from cclib import cost
+from cclib import cost, stats
 from cclib.cascades import Cascade
 from cclib.display.verdicts import MARGIN, against_mixing, of_chain, signed
 from cclib.display.verdicts import points as in_points
@@ -57,20 +57,20 @@ def card_times(card: Mapping[str, Any], shown: pd.DataFrame) -> str:
 def at_a_glance(study: Study, results: Mapping[str, Cascade], margin: float = MARGIN) -> str:
     """The chains in one small table, for a front page, and a warning about models near chance (Markdown)."""
     lines = [
-        "| chain | accuracy | against its last model, points (95 %) | verdict "
-        "| compute saved, paper's count | every pass | above random mixing, points (95 %) |",
+        "| chain | accuracy (95 %) | against its last model, points (95 %) | verdict "
+        "| compute saved, paper's count (95 %) | every pass (95 %) | above random mixing, points (95 %) |",
         "| --- | --: | --: | --- | --: | --: | --: |",
     ]
     for name, result in chains_of(results).items():
         verdict = of_chain(result, margin)
-        saved = (cost.reduced(result, accounting) for accounting in cost.ACCOUNTINGS)
+        saved = ((cost.reduced(result, a), cost.saving_interval(result, a)) for a in cost.ACCOUNTINGS)
         mixing = above_mixing(result, _models(results))
         cells = [
             name,
-            f"{result.accuracy:.1%}",
+            _share(result.accuracy, stats.accuracy_interval(result.correct)),
             signed(verdict.difference, (verdict.low, verdict.high)),
             verdict.kind,
-            *("not known" if np.isnan(share) else f"{share:.1%}" for share in saved),
+            *("not known" if np.isnan(share) else _share(share, ends) for share, ends in saved),
             signed(mixing.points, mixing.interval) if mixing else "–",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -79,6 +79,10 @@ def at_a_glance(study: Study, results: Mapping[str, Cascade], margin: float = MA
         "two models by chance, as often as costs the same with every pass counted; the best pair is taken."
     )
     return "\n".join([*lines, "", about, "", *near_chance(study)])
+
+
+def _share(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
 
 
 def _models(results: Mapping[str, Cascade]) -> dict[str, Trace]:
