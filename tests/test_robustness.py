@@ -10,6 +10,7 @@ from cclib import stats
 from cclib.book.export import publish
 from cclib.confidence.p_ik import PIK
 from cclib.experiments import probe_scans, results, transfer
+from cclib.policies import evidence
 from cclib.questions import spread
 
 LIMIT, ELSEWHERE = 120, 90
@@ -106,3 +107,12 @@ def test_an_export_holds_what_is_in_no_part_and_neither_texts_nor_hidden_states(
     found = results.on_record(cclib.load_study(study.models, "atlas", traces_dir=folder))
     assert found.loc["atlas-s, all on record", "questions"] == len(study) * 6 + 30
     assert found.loc["atlas-m, all on record", "questions"] == len(study) * 6
+
+
+def test_an_export_lets_policies_read_p_ik_as_the_recording_did(study, exported):
+    replayed = cclib.load_study(["atlas-s", "atlas-m"], "atlas", limit=LIMIT, traces_dir=exported)
+    (made, proof, _, notes), (made_here, proof_here, *_) = evidence.gather(replayed), evidence.gather(study)
+    assert not notes
+    for here, away in ((made_here, made), (proof_here, proof)):
+        assert np.array_equal(here.readings[0].p_ik, away.readings[0].p_ik)
+    assert replayed.test[0].column(evidence.BY_TRAIN) is not None

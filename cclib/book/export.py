@@ -13,6 +13,7 @@ from cclib import replay
 from cclib.experiments import commercial_api, precision, probe_scans, prompt_effect, transfer, which_policy
 from cclib.experiments.probe_scans import reseeded
 from cclib.experiments.transfer import from_elsewhere
+from cclib.policies.evidence import BY_TRAIN, by_train_alone
 from cclib.study import Study, export_study, load_study
 
 
@@ -56,7 +57,7 @@ def publish(
     )
     whole = [study.whole(i) for i in range(len(study.models)) if study.runs(i)]
     away = transfer.or_none(transfer.transfer, study, other_benchmark, elsewhere, other_data_dir)
-    folder = export_study(with_other_probes(study, away), folder, whole)
+    folder = export_study(with_other_probes(with_p_ik_by_train(study), away), folder, whole)
     if away is not None:
         export_study(away, replay.on(folder, away.benchmark))
     opened = transfer.or_none(transfer.open_study, study, open_benchmark, elsewhere, open_data_dir, judge)
@@ -90,6 +91,20 @@ def write_gpt4(study: Study, folder: Path, pt: float, pik: float | None) -> None
     if (table := which_policy.before_gpt4(study)) is not None:
         about = f"of so many questions: {json.dumps([len(study)])}"
         replay.write_figures(table, folder / replay.GPT4_POLICY, about)
+
+
+def with_p_ik_by_train(study: Study) -> Study:
+    """The study with P(IK) of probes that saw training questions alone: a column that policies read."""
+    parts = {part: list(getattr(study, part)) for part in replay.PARTS}
+    for i, train in enumerate(parts["train"]):
+        if train is None or train.hidden is None:
+            continue
+        probe, own = by_train_alone(train, study.seed)
+        parts["train"][i] = train.with_column(BY_TRAIN, own)
+        for part in ("validation", "test"):
+            if (trace := parts[part][i]) is not None and trace.hidden is not None:
+                parts[part][i] = trace.with_column(BY_TRAIN, probe.probability(trace.hidden))
+    return replace(study, **parts)
 
 
 def with_other_probes(study: Study, away: Study | None) -> Study:
