@@ -35,15 +35,15 @@ def bounds(
     spent = np.take_along_axis(passes, cheapest[None], 0)[0]
     rows = {"oracle": (1 - spent.mean() / whole, last.mean() - right.any(0).mean())}
     rows["mixing at random"] = max(_mixed(i, on, charges, target) for i in range(len(right) - 1))
+    made = [(g, measure(p, g.members, on, charges, target.price)) for g in groups for p in g.policies]
+    within = [(g, (1 - m.cost, m.drop)) for g, m in made if _within(m.drop, m.cost, target)]
     known = {"one score, its threshold known": (ONE_SCORE, PAPER), "all candidates known": None}
     for name, families in known.items():
         rows[name] = max(
             (
-                (1 - made.cost, made.drop)
-                for group in groups
+                row
+                for group, row in within
                 if families is None or (group.family in families and "," not in group.scores)
-                for made in (measure(p, group.members, on, charges, target.price) for p in group.policies)
-                if _within(made.drop, made.cost, target)
             ),
             default=(0.0, 0.0),
             key=lambda row: row if target.max_cost is None else -row[1],

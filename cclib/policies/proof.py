@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from cclib.policies.charges import Charges
 from cclib.policies.evidence import Evidence
@@ -53,8 +53,8 @@ class Target:
             x, limit = made.loss, self.max_drop
         m = len(x)
         spread = np.sqrt(x.var() + (1 / m if self.max_cost is None else 0)) + 1e-12  # one more that differs
-        away = (limit - x.mean()) / spread - norm.isf(level) / np.sqrt(n)
-        return float(norm.cdf(away / np.sqrt(1 / n + 1 / m)))
+        away = (limit - x.mean()) / spread + ndtri(level) / np.sqrt(n)
+        return float(ndtr(away / np.sqrt(1 / n + 1 / m)))
 
     def worth(self, made: Measured) -> float:
         """What is to be large: what is saved, or in a budget the accuracy above the last model's."""
