@@ -71,6 +71,7 @@ def test_random_mixing_is_the_best_line_between_any_two_models():
 def test_chains_are_counted_by_their_verdicts():
     judged = [judge(7, 60, 1430), judge(3, 40, 1430), judge(0, 0, 1430, kept=False)]
     assert tally(judged) == "of 3 chains 2 lose accuracy, 1 is identical, for it keeps no question"
+    assert tally(judged[:1]) == "its one chain loses accuracy"
 
 
 def test_the_sentences_are_three_and_name_every_edition():

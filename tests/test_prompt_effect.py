@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import make_trace
 
-from cclib import replay
+from cclib import cascade, replay
 from cclib.display import stages, tables, wording
 from cclib.experiments import commercial_api, first_stage, prompt_effect
 from cclib.study import Source, Study
@@ -112,7 +112,11 @@ def test_a_first_stage_pays_where_it_keeps_more_than_its_pass_costs():
     assert row["share it must keep to pay"] == pytest.approx(1 / 8)  # layers x width²
     saved = row["share kept"] - row["share it must keep to pay"]
     assert saved == pytest.approx(row["reduced, every pass"], abs=0.01)
-    assert "oracle would keep" in stages.can_pay(table)
+    said = stages.can_pay(table)
+    pays = "pays" if saved > 0 else "does not pay"
+    assert f"it {pays} in compute; against the last model alone accuracy moves by " in said
+    both = cascade([first, last], 0.9, None).correct.mean() - last.correct.mean()
+    assert row["PD (points)"] == pytest.approx(100 * both) and f"{100 * both:+.2f} (" in said
 
 
 def _study(small, traces_dir="traces", data_dir=None, validation=None):

@@ -238,6 +238,20 @@ def test_a_chapters_summary_stands_whatever_is_missing(study):
     assert said[-3:] == ["", "", ""] and "no P(IK) to judge" in said[-4]
 
 
+def test_a_figures_title_does_not_speak_of_halves_or_ranges_that_are_not_there():
+    last = pd.Series([0.2, 0.4, 0.6, 0.9], [0.0, 0.5, 0.75, 1.0])
+    assert in_short.half_reaching(last) == "Half of the questions reach the last stage at P(T) ≥ 0.75"
+    assert in_short.half_reaching(last + 0.3).startswith("Without any threshold on P(T) 50%")
+    assert in_short.half_reaching(last - 0.5) == "At P(T) ≥ 1 40% of the questions reach the last stage"
+    chain = cclib.cascade(TRACES[1:], 0.9, 0.5)
+    kept = f"{1 - chain.stage_counts[-1] / 400:.1%}"
+    assert in_short.spared({"a": chain}) == f"{kept} of the questions never reach the last model"
+    idle = {"b": cclib.cascade(TRACES[1:], 1.0, 0.5)}
+    both = in_short.spared({"a": chain} | idle)
+    assert both == f"Between 0.0% and {kept} of the questions never reach the last model"
+    assert in_short.spared(idle) == "Every question reaches the last model"
+
+
 def test_an_interval_stands_with_its_estimate():
     table = pd.DataFrame(
         {

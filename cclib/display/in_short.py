@@ -39,6 +39,28 @@ def _to_last(result: Cascade) -> float:
     return float(result.stage_counts[-1] / len(result.stage))
 
 
+def spared(chains: Mapping[str, Cascade]) -> str:
+    """A figure's title: how many questions the chains keep from their last models."""
+    kept = [1 - _to_last(r) for r in chains_of(chains).values()]
+    if not any(kept):
+        return "Every question reaches the last model"
+    ends = list(dict.fromkeys(f"{share:.1%}" for share in (min(kept), max(kept))))
+    return f"{'Between ' if ends[1:] else ''}{' and '.join(ends)} of the questions never reach the last model"
+
+
+def half_reaching(last: pd.Series) -> str:
+    """A figure's title: from which threshold on half of the questions reach the last stage.
+
+    Args:
+        last: the share that does, by the threshold, which it rises with.
+    """
+    if last.iloc[0] >= 0.5:
+        return f"Without any threshold on P(T) {last.iloc[0]:.0%} of the questions reach the last stage"
+    if last.iloc[-1] < 0.5:
+        return f"At P(T) ≥ {last.index[-1]:g} {last.iloc[-1]:.0%} of the questions reach the last stage"
+    return f"Half of the questions reach the last stage at P(T) ≥ {last.index[last.searchsorted(0.5)]:.2f}"
+
+
 def selection(chains: Mapping[str, Cascade], won: float, lost: float) -> str:
     """Section 2.1, of the longest chain.
 

@@ -6,6 +6,7 @@ caller's: they state the finding. Series differ by marker or hatch as well as by
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -94,7 +95,8 @@ def walk(walk: Walk, title: str) -> Figure:
     for i, step in enumerate(steps):
         y = len(steps) - 1 - i
         box = {"boxstyle": "round", "fc": "#e8f0f8" if step.answers else "white", "ec": COLOURS[6]}
-        ax.text(0.0, y, step.model, va="center", fontsize=10, bbox=box)
+        name = "\n".join(re.findall(r".{1,15}(?:-|$)|.{1,16}", step.model))  # clear of the bars
+        ax.text(0.0, y, name, va="center", fontsize=10, bbox=box)
         _gauge(ax, 0.27, y, "P(IK)", step.p_ik, None if step.last else step.theta_ik)
         _gauge(ax, 0.50, y, "P(T)", step.p_t, None if step.last else step.theta_t)
         said = shorten(walk.said(step), 30, placeholder=" ...")

@@ -55,7 +55,8 @@ def can_pay(table: pd.DataFrame) -> str:
         low, high = row["AUROC of P(T) interval"]
         line = (
             f"- **{name}** is right on {row['accuracy']:.1%} of the questions; an oracle would keep "
-            f"{row['share an oracle keeps']:.1%}. P(T) tells its right answers from its wrong ones with an "
+            f"{row['share an oracle keeps']:.1%}, those that both get wrong among them. P(T) tells its right "
+            "answers from its wrong ones with an "
             f"AUROC of {row['AUROC of P(T)']:.2f} ({low:.2f} to {high:.2f}; 0.5 is a coin). "
             f"It keeps {row['share kept']:.1%}"
         )
@@ -63,7 +64,8 @@ def can_pay(table: pd.DataFrame) -> str:
             pays = row["share kept"] > row["share it must keep to pay"]
             line += (
                 f" and must keep more than {row['share it must keep to pay']:.1%} to pay for its own passes: "
-                f"it {'pays' if pays else 'does not pay'}"
+                f"it {'pays' if pays else 'does not pay'} in compute"
             )
-        lines.append(line + ".")
+        moved = signed(row["PD (points)"], row["PD (points) interval"])
+        lines.append(f"{line}; against the last model alone accuracy moves by {moved} points.")
     return "\n".join(lines) or "No model before the last has P(T)."

@@ -88,7 +88,8 @@ def against_mixing(mixing: Mixing | None) -> str:
     (low, high), (a, b) = mixing.interval, mixing.models
     numbers = f"{mixing.points:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
     said = "is above" if low > 0 else "is *below*" if high < 0 else "is not shown to beat"
-    return f"At the same compute, every pass counted, it {said} random mixing of {a} and {b}: {numbers}."
+    pair = f"{a} and {b}, the best pair"
+    return f"At the same compute, every pass counted, it {said} random mixing of {pair}: {numbers}."
 
 
 def leader(table: pd.DataFrame, value: str, interval: str) -> str:
@@ -122,10 +123,11 @@ def tally(judged: Sequence[Verdict]) -> str:
         "undecided": ("is undecided", "are undecided"),
         "identical": ("is identical, for it keeps no question", "are identical, for they keep no question"),
     }
+    if len(judged) == 1:
+        return f"its one chain {words[judged[0].kind][0]}"
     counts = Counter(verdict.kind for verdict in judged)
     said = [f"{counts[kind]} {words[kind][counts[kind] > 1]}" for kind in words if counts[kind]]
-    first = f"of {len(judged)} chain{'s' * (len(judged) != 1)} "
-    return first + ", ".join(said)
+    return f"of {len(judged)} chains {', '.join(said)}"
 
 
 def points(margin: float) -> str:

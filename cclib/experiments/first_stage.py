@@ -6,7 +6,7 @@ import pandas as pd
 
 from cclib import cost, stats
 from cclib.cascades import cascade, keeps
-from cclib.experiments.results import of_the_kept
+from cclib.experiments.results import of_the_kept, points_above
 from cclib.study import Study
 from cclib.traces import Trace
 
@@ -16,7 +16,7 @@ def worth(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
 
     An oracle keeps an answer where that costs no accuracy: the first model is right, or the last one is wrong
     too. Every pass is charged, so to pay a first stage must keep more than its own cost, as a share of the
-    last model's; NaN where compute is not known.
+    last model's; NaN where compute is not known. "PD (points)" is of the two stages against the last model.
     """
     last, rows = study.test[-1], {}
     for name, first in zip(study.models[:-1], study.test[:-1]):
@@ -25,7 +25,8 @@ def worth(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
         used = pik if first.p_ik is not None else None
         kept = keeps(first.p_t, first.p_ik, pt, used)
         oracle = first.correct | ~last.correct
-        own = _own_share(first, last)
+        own, result = _own_share(first, last), cascade([first, last], pt, used)
+        points, interval = points_above(result.correct, last.correct)
         rows[name] = {
             "accuracy": stats.accuracy(first.correct),
             "accuracy interval": stats.accuracy_interval(first.correct),
@@ -34,7 +35,9 @@ def worth(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
             "share an oracle keeps": float(oracle.mean()),
             "share it must keep to pay": own,
             **of_the_kept(first.correct, kept),
-            "reduced, every pass": cost.reduced(cascade([first, last], pt, used), "every-pass"),
+            "reduced, every pass": cost.reduced(result, "every-pass"),
+            "PD (points)": points,
+            "PD (points) interval": interval,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("first stage")
 
