@@ -62,13 +62,28 @@ def test_an_export_gives_back_the_tables_of_other_prompts(tmp_path):
     kept = prompt_effect.on_record(_study(answered(), tmp_path))
     np.testing.assert_allclose(kept["models"]["accuracy"], found["models"]["accuracy"])
     assert kept["models"].loc[("small", "few-shot:5"), "accuracy"] == 0.55
-    assert prompt_effect.largest_move(kept["models"]) == pytest.approx(0.05)
-    assert "small" in wording.prompts_moved(kept) and "2 " not in wording.which_prompts(kept, [])[:10]
+    assert "table-7 on 100, few-shot:5 on 100 questions" in wording.which_prompts(kept, [])
+    points, (low, high) = kept["models"].loc[("small", "few-shot:5"), [*prompt_effect.ABOVE]]
+    assert points == pytest.approx(
+        5
+    ) and f"{points:+.2f} ({low:+.2f} to {high:+.2f})" in wording.prompts_moved(kept)
     tables.show(kept["models"]).to_html()
 
 
+def test_a_prompt_is_said_to_move_accuracy_only_where_the_paired_interval_leaves_out_0():
+    for right, said in (
+        (52, "No prompt is shown to move"),
+        (90, "few-shot:5 moves large's accuracy by\n+40.00 ("),
+    ):
+        studies = {p: _study(answered(right=r)) for p, r in (("table-7", 50), ("few-shot:5", right))}
+        assert wording.title(prompt_effect.tables_of(studies, 0.9, None)).startswith(said)
+
+
 def test_what_was_measured_on_every_test_question_has_its_intervals():
-    table = prompt_effect.measured()
+    table, about = prompt_effect.measured()
+    assert sum(about["right"].values()) == about["questions"]
+    said = wording.on_every_question(table, about)
+    assert "always answering C is right in 26.4%" in said and "29.8% (27.5% to 32.2%)" in said
     low, high = table.loc[("1.5B", "table-7"), "accuracy interval"]
     assert low < 0.487 < high and high - low == pytest.approx(0.052, abs=0.002)
     assert table.loc[("0.5B", "table-7"), "favourite letter"] == "B"

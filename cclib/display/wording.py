@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from cclib.display.in_short import IN_SHORT
-from cclib.experiments.prompt_effect import shown_better
+from cclib.display.verdicts import signed
+from cclib.experiments.prompt_effect import ABOVE, moved, shown_better
 from cclib.names import verbatim
 from cclib.prompts import TABLE_7
 
@@ -19,33 +21,74 @@ def which_prompts(found: Tables, notes: Sequence[str]) -> str:
     if "models" not in found:
         return "No other prompt is on record of these models: run them, and they are asked with each."
     table = found["models"]
-    names = ", ".join(table.index.unique("prompt"))
-    least, most = int(table["questions"].min()), int(table["questions"].max())
-    asked = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    asked = table["questions"].groupby(level="prompt", sort=False).max()
+    names = ", ".join(f"{prompt} on {n:,.0f}" for prompt, n in asked.items())
     absent = "".join(f"\n- Not to be had: {verbatim(note)}." for note in notes)
     parts = " and ".join(table["part"].unique())
-    return f"Compared are {names}, on {asked} questions of the {parts}.\n{absent}"
+    return f"Compared are {names} questions of the {parts}.\n{absent}"
 
 
 def prompts_moved(found: Tables) -> str:
-    """A line a model: its accuracy and its favourite letter over the prompts."""
+    """A line a model: its favourite letter with each prompt, and what the prompt moves."""
     if "models" not in found:
         return ""
-    lines = []
+    lines, moves = [], moved(found["models"])
     for name, rows in found["models"].groupby(level="model", sort=False):
-        best, worst = rows["accuracy"].idxmax()[1], rows["accuracy"].idxmin()[1]
-        moved = 100 * (rows["accuracy"].max() - rows["accuracy"].min())
         letters = ", ".join(
             f"{letter} ({share:.0%}) with {prompt}"
             for (_, prompt), letter, share in zip(
                 rows.index, rows["favourite letter"], rows["share of its letter"]
             )
         )
+        own = moves[moves.index.get_level_values("model") == name]
+        compared = "; ".join(
+            f"with {prompt} {signed(row[ABOVE[0]], row[ABOVE[1]])} on {row['questions']:,.0f} questions"
+            for (_, prompt), row in own.iterrows()
+        )
         line = f"- **{name}** chooses {letters} most often"
-        if len(rows) > 1:
-            line += f"; its accuracy moves by {moved:.1f} points, from {worst} to {best}"
-        lines.append(line + ".")
+        lines.append(f"{line}. Points of accuracy above {TABLE_7}: {compared}." if compared else f"{line}.")
     return "\n".join(lines)
+
+
+def title(found: Tables) -> str:
+    """A figure's title: the largest move of a model's accuracy that is shown, if one is."""
+    moves = moved(found["models"])
+    low, high = moves[ABOVE[1]].str[0], moves[ABOVE[1]].str[1]
+    shown = moves[(low > 0) | (high < 0)]
+    if shown.empty:
+        return "No prompt is shown to move a model's accuracy"
+    (name, prompt), row = shown.index[0], shown.iloc[0]
+    return f"{prompt} moves {name}'s accuracy by\n{signed(row[ABOVE[0]], row[ABOVE[1]])} points"
+
+
+def on_every_question(table: pd.DataFrame, about: Mapping[str, Any]) -> str:
+    """What `prompt_effect.measured` says of its smallest model."""
+    name = table.index[0][0]
+    rows = table.loc[name]
+    right, without, auroc = (
+        _highest(rows, *what)
+        for what in (
+            ("accuracy", "accuracy interval", ".1%"),
+            ("accuracy, prior taken out", "accuracy, prior taken out, interval", ".1%"),
+            ("AUROC of P(T)", "AUROC of P(T) interval", ".3f"),
+        )
+    )
+    letter, n = max(about["right"].items(), key=lambda item: item[1])
+    chosen = rows["share of its letter"]
+    return (
+        f"The {name} knows little of MMLU with any prompt. Right are at most {right}, where always answering "
+        f"{letter} is right in {n / about['questions']:.1%}; without its letters' prior at most {without}. "
+        f"P(T) has an AUROC of at most {auroc}. What moves most is the letter that it prefers: "
+        f"{' or '.join(rows['favourite letter'].unique())}, chosen for {chosen.min():.0%} to "
+        f"{chosen.max():.0%} of the questions. Intervals are of one prompt; the best of several is so "
+        "in part by luck."
+    )
+
+
+def _highest(rows: pd.DataFrame, what: str, interval: str, pattern: str) -> str:
+    best = rows.loc[rows[what].idxmax()]
+    low, high = best[interval]
+    return f"{best[what]:{pattern}} ({low:{pattern}} to {high:{pattern}})"
 
 
 def chosen_prompt(found: Tables) -> str:

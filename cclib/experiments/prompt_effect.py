@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +21,10 @@ from cclib.study import Study, load_study
 from cclib.traces import Trace
 
 TRIED = (TABLE_7, CHAT, FEW_SHOT)
+ABOVE = ("points above table-7", "points above table-7 interval")
 ANSWERS = (
     "questions", "subjects", "accuracy, validation", "accuracy, validation, interval", "accuracy",
-    "accuracy interval", "favourite letter", "share of its letter", "tokens of a prompt",
+    "accuracy interval", *ABOVE, "favourite letter", "share of its letter", "tokens of a prompt",
 )  # fmt: skip
 CONFIDENCES = (
     "AUROC of P(T)", "AUROC of P(T) interval", "AUROC of P(IK)", "AUROC of P(IK) interval", "share kept",
@@ -57,7 +59,10 @@ def by_prompt(
 
 
 def models(studies: dict[str, Study], pt: float, pik: float | None) -> pd.DataFrame:
-    """A row a model and prompt: `asked` of its test answers, and its accuracy on the validation part."""
+    """A row a model and prompt: `asked` of its test answers, and its accuracy on the validation part.
+
+    Points above the paper's prompt are those of `choose_among`.
+    """
     rows = {}
     for prompt, study in studies.items():
         for name, test, validation in zip(study.models, study.test, study.validation):
@@ -68,6 +73,12 @@ def models(studies: dict[str, Study], pt: float, pik: float | None) -> pd.DataFr
                     "accuracy, validation": stats.accuracy(right),
                     "accuracy, validation, interval": stats.accuracy_interval(right),
                 }
+    names = studies[TABLE_7].models if TABLE_7 in studies else []
+    for i, name in enumerate(names):
+        tests = {prompt: study.test[i] for prompt, study in studies.items()}
+        _, compared = choose_among(tests.pop(TABLE_7), tests)
+        for prompt, row in compared.iterrows():
+            rows[name, prompt] |= row[[*ABOVE]].to_dict()
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index = pd.MultiIndex.from_tuples(list(rows), names=["model", "prompt"])
     return table.sort_index(level=0, sort_remaining=False)
@@ -145,8 +156,8 @@ def choose_among(paper: Trace, others: dict[str, Trace]) -> tuple[str, pd.DataFr
             "questions": len(ids),
             "accuracy": stats.accuracy(one),
             "accuracy, table-7": stats.accuracy(other),
-            "points above table-7": 100 * float(one.mean() - other.mean()),
-            "points above table-7 interval": (100 * low, 100 * high),
+            ABOVE[0]: 100 * float(one.mean() - other.mean()),
+            ABOVE[1]: (100 * low, 100 * high),
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("prompt")
     return shown_better(table), table
@@ -156,7 +167,7 @@ def shown_better(table: pd.DataFrame) -> str:
     """The prompt that such a table chooses: of those above Table 7's with all of their interval, the best."""
     if table.empty:
         return TABLE_7
-    above = table.loc[table["points above table-7 interval"].str[0] > 0, "points above table-7"]
+    above = table.loc[table[ABOVE[1]].str[0] > 0, ABOVE[0]]
     return above.idxmax() if len(above) else TABLE_7
 
 
@@ -183,22 +194,28 @@ def tables_of(studies: dict[str, Study], pt: float, pik: float | None) -> dict[s
     return found | ({"chosen": chosen(studies)[1]} if {TABLE_7} < {*studies} else {})
 
 
-def largest_move(table: pd.DataFrame) -> float:
-    """By how much a model's accuracy differs between two prompts, at most; a share of one."""
-    by_model = table["accuracy"].groupby(level="model")
-    return float((by_model.max() - by_model.min()).max())
+def moved(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of "models" with points above the paper's prompt, the largest move first."""
+    rows = table.reindex(columns=["questions", *ABOVE]).dropna(subset=ABOVE[0])
+    return rows.sort_values(ABOVE[0], key=abs, ascending=False)
 
 
-def measured() -> pd.DataFrame:
-    """Five prompts of two models on MMLU's test questions, as a GPU measured them once, with intervals."""
+def measured() -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Five prompts of two models on MMLU's test questions, as a GPU measured them once, with intervals.
+
+    Returns:
+        The table; and how many questions there are, and how often each letter is right.
+    """
     table, about = replay.read_figures(Path(__file__).parent / "figures" / "prompts-h200.csv")
     table = table.reset_index().set_index(["model", "prompt"])
     n = about["questions"]
     right = (table["accuracy"] * n).round().astype(int)
     table.insert(1, "accuracy interval", [stats.wilson(k, n) for k in right])
+    without = (table["accuracy, prior taken out"] * n).round().astype(int)
+    table["accuracy, prior taken out, interval"] = [stats.wilson(k, n) for k in without]
     for name in ("P(T)", "P(IK)"):
         pairs = zip(table[f"AUROC of {name}"], right)
         table[f"AUROC of {name} interval"] = [stats.auroc_interval_from_counts(a, k, n - k) for a, k in pairs]
     letters = table[[*"ABCD"]]
     table["favourite letter"], table["share of its letter"] = letters.idxmax(axis=1), letters.max(axis=1)
-    return table.drop(columns=[*"ABCD"])
+    return table.drop(columns=[*"ABCD"]), about
