@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cclib import stats
+from cclib.display import at_paper_size
 from cclib.experiments import answers_only, paper_size
 from cclib.experiments.answers_only import PAIR, PROXY, SECOND, Published, agrees, methods, setting
 from cclib.experiments.routing.frontier import trade_off_curve
@@ -116,6 +117,9 @@ def test_the_committed_figures_are_the_chapters_tables(tmp_path):
     both, small, large = (pair[c] for c in ("both right", "accuracy of the small", "accuracy of the large"))
     assert both + pair["only the small"] == pytest.approx(small)
     assert both + pair["only the large"] == pytest.approx(large)
+    said = at_paper_size.in_short(found, *PAIR, PROXY)
+    assert "comes first: {term}`AIQ` 54.4% (52.9% to 55.7%)" in said and "1 of 8 shown to be above" in said
+    assert "that way costs 2.4% more than the large model alone" in said
     with pytest.raises(NotAtHand, match="neither outcomes.parquet"):
         paper_size.at_hand(tmp_path, figures=tmp_path)
 

@@ -390,21 +390,3 @@ def probes(table: pd.DataFrame) -> str:
         for name, row in table.iterrows()
     ]
     return _joined(said or ["This edition has no P(IK) to judge"])
-
-
-def paper_size(found: Mapping[str, pd.DataFrame], small: str, large: str, proxy: str) -> str:
-    """At the paper's size, from `paper_size.at_hand`."""
-    pair, reading = found["pairs"].iloc[0], found["known"]["AUROC, proxy's reading"]
-    methods = found["dollars"].drop(index=["oracle", "random"])
-    best = methods["AIQ, every pass"].idxmax()
-    promised = found["promise"].sort_values("kept").iloc[-1]
-    return (
-        f"{IN_SHORT}{small} is right in {pair['accuracy of the small']:.1%} and {large} in "
-        f"{pair['accuracy of the large']:.1%}; only the large one in {pair['only the large']:.1%}. {proxy}'s "
-        f"reading of a question tells with an AUROC of {reading.min():.2f} to {reading.max():.2f} whether "
-        "other models will be right, but which questions only the large one gets right with "
-        f"{pair['AUROC of only the large, reading']:.2f}. By dollars the best way to decide is **{best}**, "
-        f"{100 * methods.loc[best, 'gap closed']:.1f} % of the way from sending at random to the oracle; a "
-        f"promise of at most {promised['points that may be lost']:g} points lost lets the small model keep "
-        f"{promised['kept']:.0%} of the questions at most ({promised['confidence']})."
-    )
