@@ -41,7 +41,7 @@ def found(study):
 def test_the_table_has_what_is_proven_and_no_number_where_nothing_is(found):
     for drop, choice in found.choices.items():
         column = found.families[f"share saved, {100 * drop:g} point{'' if drop == 0.01 else 's'}"]
-        proven = choice.families["proven"]
+        proven = choice.families["proven"].rename(found.names)
         assert (column[proven.index].notna() == proven).all()
         assert column["chosen among all"] == choice.saved if choice.proven else True
     assert found.choices[0.02].proven and not found.choices[0.0].proven
@@ -78,8 +78,27 @@ def test_mixing_draws_lots_among_all_models_that_are_worth_it():
 def test_sentences_say_what_the_tables_show(found):
     said = policies.which(found, 0.02)
     assert f"saves {found.choices[0.02].saved:.1%}" in said and found.choices[0.02].policy.family in said
+    low, high = found.judged.loc["2 points", "difference, test (points) interval"]
+    assert f"({low:+.2f} to {high:+.2f}) points" in said and "cheapest" not in said
+    assert "run small → large as *the paper's rule, without P(IK)*" in said
     assert "ask large alone" in policies.which(found, 0.0)
     assert "first on new questions" in policies.title(found)
+
+
+def test_a_family_that_would_have_been_promised_more_is_named_at_once(found):
+    choice = found.choices[0.02]
+    more = choice.families.assign(saved=[0.9, *choice.families["saved"][1:]])
+    shown = replace(found, choices={0.02: replace(choice, families=more)})
+    said = policies.which(shown, 0.02)
+    assert f"*{more.index[0]}*, picked beforehand, would have been promised 90.0%" in said
+    less = replace(found, choices={0.02: replace(choice, families=more.assign(saved=0.0))})
+    assert "no family picked beforehand would have been promised more" in policies.which(less, 0.02)
+
+
+def test_the_papers_rule_says_where_it_is_without_p_ik(found):
+    assert "the paper's rule, without P(IK)" in found.families.index
+    idle = replace(found, choices={0.0: found.choices[0.0]})
+    assert "*the paper's rule, without P(IK)*" in policies.unproven(idle)
 
 
 def test_where_nothing_can_be_chosen_the_page_says_why(study):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from cclib.display.verdicts import points
+from cclib.display.verdicts import points, signed
 from cclib.experiments.which_policy import Comparison, best_at
 from cclib.names import verbatim
+from cclib.policies import PolicyChoice
 
 SPENT = {"FLOPs": "compute", "USD": "dollars"}  # what a unit counts
 RANDOM, ORACLE = "mixing at random", "oracle"
@@ -18,19 +19,33 @@ def which(found: Comparison, drop: float) -> str:
     lost = f"lose at most {points(100 * drop)} with probability {1 - choice.policy.about['delta']:.0%}"
     if not choice.proven:
         return (
-            f"**In short.** To {lost}, **ask {choice.policy.name} alone**: of {choice.candidates:,} "
-            f"candidates nothing cheaper is proven on {choice.questions:,} questions. The reason: "
+            f"**In short.** To {lost}, **ask {choice.policy.name} alone**: on {choice.questions:,} questions "
+            f"no policy that saves is proven, of {choice.candidates:,} candidates. The reason: "
             f"{verbatim(choice.reason)}."
         )
     low, high = choice.saved_interval
     row = found.judged.loc[points(100 * drop)]
+    least, most = row["share saved, test, interval"]
+    moved = signed(row["difference, test (points)"], row["difference, test (points) interval"])
     return (
-        f"**In short.** To {lost}, **run {choice.policy.family}: {choice.policy.name}**. Proven on "
-        f"{choice.questions:,} questions among {choice.candidates:,} candidates, it saves {choice.saved:.1%} "
-        f"of the {SPENT[found.unit]} of the last model alone (95 % interval {low:.1%} to {high:.1%}). On the "
-        f"test questions it saves {row['share saved, test']:.1%}, and accuracy moves by "
-        f"{row['difference, test (points)']:+.2f} points."
+        f"**In short.** To {lost}, **run {choice.policy.name} as *{row['family']}***. Proven on "
+        f"{choice.questions:,} questions, one of {choice.candidates:,} candidates, it saves "
+        f"{choice.saved:.1%} of the {SPENT[found.unit]} of the last model alone (95 % interval {low:.1%} to "
+        f"{high:.1%}). On the test questions it saves {row['share saved, test']:.1%} ({least:.1%} to "
+        f"{most:.1%}), and accuracy moves by {moved} points. {_forgone(choice, found)}"
     )
+
+
+def _forgone(choice: PolicyChoice, found: Comparison) -> str:
+    """What the choice leaves to families that would have been picked beforehand."""
+    text = (
+        "For the promise to cover the choice, only the candidates that training questions promise most from "
+        "are put to the proof"
+    )
+    saved = choice.families["saved"].rename(found.names)
+    if saved.max() <= choice.saved:
+        return f"{text}; no family picked beforehand would have been promised more here."
+    return f"{text}: *{saved.idxmax()}*, picked beforehand, would have been promised {saved.max():.1%}."
 
 
 def title(found: Comparison, spent: float = 0.5) -> str:
@@ -62,13 +77,14 @@ def unproven(found: Comparison) -> str:
     """A line for each drop: which families prove nothing; what random mixing beats; what was left out."""
     lines = []
     for drop, choice in found.choices.items():
-        idle = ", ".join(f for f, proven in choice.families["proven"].items() if not proven)
-        text = f"{points(100 * drop)}: nothing is proven for {idle}" if idle else ""
-        text = text or f"{points(100 * drop)}: something is proven for every family"
-        best, most = choice.families["saved"].idxmax(), choice.families["saved"].max()
+        families = choice.families.rename(index=found.names)
+        idle = "; ".join(f"*{f}*" for f, proven in families["proven"].items() if not proven)
+        text = f"{points(100 * drop)}: nothing that saves is proven for {idle}" if idle else ""
+        text = text or f"{points(100 * drop)}: something that saves is proven for every family"
+        best, most = families["saved"].idxmax(), families["saved"].max()
         if most > choice.saved:
             text += (
-                f". Picked beforehand, {best} alone would have saved {most:.1%}, the choice among all saves "
+                f". Picked beforehand, *{best}* would have saved {most:.1%}, the choice among all saves "
                 f"{choice.saved:.1%}: what promises most on the training questions need not prove most"
             )
         lines.append(text if choice.proven else f"{text}. Nothing is chosen: {verbatim(choice.reason)}")
@@ -76,8 +92,8 @@ def unproven(found: Comparison) -> str:
         here = best_at(found.curves, spent)
         if RANDOM in here and (under := here.index[here < here[RANDOM]].tolist()):
             lines.append(
-                f"At {spent:.0%} of the {SPENT[found.unit]} random mixing is more accurate on new questions "
-                f"than {', '.join(under)}"
+                f"At {spent:.0%} of the {SPENT[found.unit]}, on new questions, random mixing lies above "
+                f"{', '.join(under)} (there are no intervals here)"
             )
     notes = next(iter(found.choices.values())).notes if found.choices else []
     return "\n".join(f"- {line}." for line in [*lines, *map(verbatim, notes)])

@@ -23,6 +23,7 @@ from cclib.study import Study
 
 DROPS = (0.0, 0.01, 0.02)
 CHOSEN = "chosen among all"
+PT_ALONE = {PAPER: f"{PAPER}, without P(IK)"}
 LINES = {  # of the figure: families, and the fewest and most models
     "pairs": ((PAPER, ONE_SCORE), 2, 2),
     "long chains": ((PAPER, CHAIN), 3, 99),
@@ -44,6 +45,7 @@ class Comparison:
     curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # cost, accuracy: test
     models: dict[str, tuple[float, float]] = field(default_factory=dict)  # cost, accuracy of each alone
     missing: str = ""  # why there is nothing to compare
+    names: dict[str, str] = field(default_factory=dict)  # families that are less here than their names say
 
 
 def compare(study: Study, prices: Prices | None = None, drops: Sequence[float] = DROPS) -> Comparison:
@@ -76,14 +78,16 @@ def compare(study: Study, prices: Prices | None = None, drops: Sequence[float] =
             curves[name] = tuple(np.array(points).T)
     curves["mixing at random"] = _mixing(list(alone.values()))
     curves["oracle"] = _oracle(on.right, at.passes)
-    judged = {}
+    judged, names = {}, PT_ALONE if all(g.scores == "P(T)" for g in made.groups if g.family == PAPER) else {}
     for drop, choice in choices.items():
         members = [study.models.index(m) for m in choice.policy.models]
         found = measure(choice.policy, members, on, at, 1.0)
         run = choice.policy.follow([on.stages[i] for i in members], [on.readings[i] for i in members])
         difference = tuple(-100 * x for x in drop_interval(found)[::-1])
         judged[_label(drop)] = {
-            "family": choice.policy.family if choice.proven else "the last model alone",
+            "family": names.get(family := choice.policy.family, family)
+            if choice.proven
+            else "the last model alone",
             "chain": choice.policy.name,
             "share saved, when proven": choice.saved,
             "share saved, when proven, interval": choice.saved_interval,
@@ -97,11 +101,12 @@ def compare(study: Study, prices: Prices | None = None, drops: Sequence[float] =
         how["unit"],
         made,
         choices,
-        by_family(choices),
+        by_family(choices).rename(index=names),
         pd.DataFrame({_column(drop): c.bounds["saved"] for drop, c in choices.items()}),
         pd.DataFrame.from_dict(judged, orient="index").rename_axis("may be lost"),
         curves,
         alone,
+        names=names,
     )
 
 
