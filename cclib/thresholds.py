@@ -114,7 +114,10 @@ def choose_thresholds(
             reduced=float(1 - price[best]),
         )
     if proven.any():
-        reason = f"all that is proven costs {price[best]:.1%} of the last model alone, or more"
+        reason = (
+            f"those that are proven cost {price[best]:.1%} of the last model alone or more, so that none is "
+            "worth its use"
+        )
     elif drop_p_value(0, 0, n, max_drop, delta * NUISANCE) > delta:
         reason = f"{n} questions are too few: a cascade that loses nothing on them would not be proven either"
     else:

@@ -4,9 +4,14 @@
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import pytest
 from book_site import DESKTOP, LAPTOP, PHONE, ROOT, SETTLED, context
+from bs4 import BeautifulSoup
+
+from cclib.book import pdf
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one worker builds the pages once
 
@@ -23,6 +28,7 @@ class Visit:
     headings: list[int] = field(default_factory=list)
     overflow: dict[int, int] = field(default_factory=dict)  # pixels by which the body is wider, by width
     cut: dict[int, list[str]] = field(default_factory=dict)  # what is wider than its box, by width
+    broken: list[str] = field(default_factory=list)  # words of tables and code that a phone breaks in letters
     violations: set[str] = field(default_factory=set)  # of axe's rules, serious or critical
 
 
@@ -35,6 +41,18 @@ CUT = """[...document.querySelectorAll("main *")].filter(e => e.checkVisibility(
         && !e.closest("details:not([open]), .toggle-hidden, .math, .js-plotly-plot, select, input"))
     .map(e => `${e.tagName} ${e.className}: ${e.scrollWidth} in ${e.clientWidth}; `
          + e.textContent.slice(0, 60))"""
+BROKEN = """[...document.querySelectorAll("main :is(td, th, caption, .cell_input pre)")].flatMap(box => {
+    const texts = document.createTreeWalker(box, NodeFilter.SHOW_TEXT), broken = [];
+    while (box.checkVisibility() && texts.nextNode())
+        for (const word of texts.currentNode.data.matchAll(/[\\p{L}\\p{N}.,%+]+/gu)) {
+            const range = document.createRange();
+            range.setStart(texts.currentNode, word.index);
+            range.setEnd(texts.currentNode, word.index + word[0].length);
+            const lines = [...range.getClientRects()].filter(r => r.width > 0).map(r => Math.round(r.top));
+            if (new Set(lines).size > 1) broken.push(word[0]);
+        }
+    return broken;
+})"""
 AXE = {"resultTypes": ["violations"], "preload": False}  # a page from the disk may not read its style sheets
 
 
@@ -66,6 +84,7 @@ def visits(site, browser) -> dict[str, Visit]:
             width = size["width"]
             visit.overflow[width] = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             visit.cut[width] = page.evaluate(CUT)
+        visit.broken = page.evaluate(BROKEN)  # the phone comes last
         page.close()
     session.close()
     assert len(seen) > 3
@@ -111,6 +130,23 @@ def test_no_page_is_wider_than_a_phone_or_a_laptop(visits):
 def test_nothing_is_hidden_behind_a_scroll_bar(visits):
     """Tables, code and outputs at 1,280 and 1,440 pixels and on a phone; what a fold hides is asked for."""
     found = {f"{name} at {w}": cut for name, v in visits.items() for w, cut in v.cut.items() if cut}
+    assert not found, told(found)
+
+
+def test_no_word_of_a_table_or_of_code_is_broken_on_a_phone(visits):
+    found = {name: v.broken for name, v in visits.items() if v.broken}
+    assert not found, told(found)
+
+
+def test_every_link_within_the_book_has_its_file(site):
+    found = {}
+    for page in site.pages():
+        links = BeautifulSoup(page.read_text(), "html.parser").find_all(href=True)
+        paths = {unquote(urlparse(link["href"]).path) for link in links if not urlparse(link["href"]).scheme}
+        missing = sorted(p for p in paths if p and not (page.parent / p).exists())
+        missing = [p for p in missing if Path(p).name not in (pdf.PDF, pdf.EPUB)]  # hidden where they are not
+        if missing:
+            found[page.relative_to(site.html).as_posix()] = missing
     assert not found, told(found)
 
 
@@ -160,6 +196,44 @@ def test_a_reader_chooses_the_edition_once(page, tmp_path):
     assert listed() == ["editions/large-2.5/A.html", "words.html"] and page.locator("select").count() == 1
     assert page.locator("#ref").evaluate("a => a.href").endswith("/large-2.5/A.html#sec-a-large-2-5")
     assert page.locator("#only").evaluate("a => a.href").endswith("/small/B.html")
+
+
+FOUND = """<div id="search-results"><p class="search-summary">found 4 page(s)</p><ul class="search">
+<li><a href="words.html#term-a">Words</a><li><a href="editions/small/A.html">A</a>
+<li><a href="editions/large-2.5/A.html">A</a><li><a href="words.html">Words</a></ul></div>"""
+
+
+def test_a_search_counts_what_it_lists_once_and_in_the_chosen_edition(page, tmp_path):
+    script = (ROOT / "book" / "_static" / "editions.js").as_uri()
+    (tmp_path / "search.html").write_text(PAGE.format(up="", script=script))
+    page.goto((tmp_path / "search.html").as_uri())
+    page.evaluate("""html => {
+        const main = document.querySelector("main");
+        main.innerHTML = "<div id='search-results'></div>";
+        document.dispatchEvent(new Event("DOMContentLoaded", {bubbles: true}));
+        main.firstChild.innerHTML = html;
+    }""", FOUND)  # fmt: skip
+    page.wait_for_function("document.querySelector('.search-summary').textContent === 'found 2 page(s)'")
+    links = page.locator("ul.search > li:visible > a")
+    assert [link.get_attribute("href") for link in links.all()] == [
+        "words.html#term-a",
+        "editions/small/A.html",
+    ]
+
+
+def test_the_explorer_and_the_sidebar_show_the_same_edition(page, tmp_path):
+    script = (ROOT / "book" / "_static" / "editions.js").as_uri()
+    choice = "<select id='explorer-edition'><option>small</option><option>large-2.5</option></select>"
+    text = PAGE.format(up="", script=script).replace("<h1>", f"{choice}<h1>")
+    (tmp_path / "explorer.html").write_text(text)
+    page.goto((tmp_path / "explorer.html").as_uri() + "#edition=large-2.5&chain=0-1")
+    assert page.locator(".edition-switch select").input_value() == "large-2.5"  # a link's edition
+    with page.expect_navigation(wait_until="load"):
+        page.select_option(".edition-switch select", "small")
+    assert page.url.endswith("#edition=small")
+    with page.expect_navigation(wait_until="load"):
+        page.select_option("#explorer-edition", "large-2.5")
+    assert page.locator(".edition-switch select").input_value() == "large-2.5"
 
 
 def test_without_scripts_every_edition_is_listed(browser, tmp_path):

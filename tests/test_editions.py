@@ -270,6 +270,18 @@ def test_figures_of_code_cells_are_renamed_too():
     assert source.cells[1].metadata["mystnb"]["figure"]["name"] == "fig-x"
 
 
+def test_the_cell_of_imports_is_folded_and_no_other():
+    code = ["import cclib\nstudy = cclib.load_study(models)", "import json\njson.dumps({})", "study.notes"]
+    parameters = new_code_cell("models = []", metadata={"tags": ["parameters"]})
+    source = notebook(new_markdown_cell("# T"), parameters, *map(new_code_cell, code))
+    page = pages.compose(source, source, pages.names("e", {"e": {"01": source}}), "", ROOT)
+    assert [pages.is_tagged(cell, "hide-input") for cell in page.cells] == [False, True, True, False, False]
+    assert page.cells[2].metadata["mystnb"]["code_prompt_show"] == "Show what is imported and loaded"
+    plain = notebook(new_markdown_cell("# T"), new_code_cell("1 + 1"))
+    page = pages.compose(plain, plain, pages.names("e", {"e": {"01": plain}}), "", ROOT)
+    assert not pages.is_tagged(page.cells[1], "hide-input")
+
+
 def test_markdown_outputs_refer_as_prose_does_however_often_they_are_composed():
     shown = "{ref}`sec-x` and [rerun](../book/rerun.md)"
     cell = new_code_cell("Markdown(...)")

@@ -5,10 +5,12 @@ import random
 import numpy as np
 import pytest
 import yaml
-from book_site import MADE, SETTLED, context
+from book_site import MADE, PHONE, SETTLED, context
 
 import cclib
 from cclib import cost, stats
+from cclib.experiments import results
+from cclib.experiments.routing.frontier import hull
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one worker builds the pages once
 
@@ -128,6 +130,57 @@ def test_the_frontier_is_what_no_pair_of_thresholds_beats(site, page, accounting
     assert point == close([100 * (1 - shown["compute"][accounting]["reduced"]), 100 * shown["accuracy"]])
 
 
+def test_random_mixing_is_of_all_models_and_the_page_says_how_far_the_setting_is_above_it(site, page):
+    edition = site_editions(site)[0]["name"]
+    study = site.study(edition)
+    members = study.chains()[-1]
+    open_explorer(page, site, link(edition, members, [0.7] * (len(members) - 1), [None] * (len(members) - 1)))
+    sizes = np.array(cost.stage_sizes(study.test))
+    known = ~np.isnan(sizes)
+    right = np.array([t.correct.mean() for t in study.test])
+    corners = np.stack(hull(sizes[known] / sizes[members[-1]], right[known]))
+    drawn = page.evaluate("['x', 'y'].map(a => [...document.querySelector('#explorer-frontier').data[1][a]])")
+    assert np.array(drawn) == pytest.approx(100 * corners)
+    result = cclib.cascade(study.chain(members), 0.7, None)
+    models = {m: t for m, t, k in zip(study.models, study.test, known) if k}
+    above = f"{results.above_mixing(result, models).points:+.2f}".replace("-", "\u2212")
+    assert f"the setting is {above} points above it" in page.inner_text("#explorer-frontier-caption")
+
+
+def finger(page, selector, across, down):
+    """A finger lands in the middle of a control and moves by so many pixels; how far the page scrolled."""
+    page.locator(selector).scroll_into_view_if_needed()
+    page.evaluate("scrollBy({top: 200, behavior: 'instant'})")
+    box, before = page.locator(selector).bounding_box(), page.evaluate("scrollY")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+    steps = [("touchStart", 0), *(("touchMove", i / 10) for i in range(1, 11))]
+    for kind, part in steps:
+        point = {"x": x + across * part, "y": y + down * part}
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        page.wait_for_timeout(20)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(300)
+    return page.evaluate("scrollY") - before
+
+
+def test_a_finger_that_scrolls_the_page_moves_no_slider(site, browser):
+    session = context(browser, has_touch=True, is_mobile=True)
+    page = session.new_page()
+    page.set_viewport_size(PHONE)
+    open_explorer(page, site, plain_setting(site)[0])
+    assert finger(page, "#explorer-pt-0", 10, -200) > 50
+    assert page.input_value("#explorer-pt-0") == page.input_value("#explorer-pt-0-exact") == "0.9"
+    assert "pt=0.9&" in numbers(page)["link"]
+    assert finger(page, "#explorer-pt-0", 40, 0) == 0  # dragged
+    moved = page.input_value("#explorer-pt-0")
+    assert 0.5 < float(moved) < 0.9 and f"pt={moved}&" in numbers(page)["link"]
+    page.focus("#explorer-pt-0")
+    page.keyboard.press("ArrowRight")
+    assert float(page.input_value("#explorer-pt-0")) == pytest.approx(float(moved) + 0.01)
+    session.close()
+
+
 def test_a_button_loads_the_thresholds_that_are_proven(site, page):
     """On the page's data, with a promise put in where the edition has none."""
     open_explorer(page, site, plain_setting(site)[0])
@@ -168,7 +221,7 @@ def test_the_keyboard_moves_a_slider_and_the_change_is_announced(site, page):
     assert page.input_value("#explorer-pt-0") == page.input_value("#explorer-pt-0-exact") == "0.7"
     after = numbers(page)
     assert after["counts"][0] > before["counts"][0]
-    said = f"Accuracy {100 * after['accuracy']:.1f} %"
+    said = f"Accuracy {100 * after['accuracy']:.1f}\u00a0%"
     page.wait_for_function(f"document.querySelector('#explorer-live').textContent.startsWith('{said}')")
 
 

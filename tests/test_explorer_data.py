@@ -12,6 +12,7 @@ import cclib
 from cclib import cost
 from cclib.book import explorer
 from cclib.book.editions import FOLDER, Book
+from cclib.experiments import results
 from cclib.study import export_study
 from cclib.thresholds import choose_thresholds
 
@@ -56,6 +57,23 @@ def test_a_chain_has_the_sizes_it_is_charged_for_or_none():
     assert sizes[0, 1] == [12 * 28 * 3072**2, 12 * 32 * 4096**2]
     assert sizes[2, 3][1] is None  # nobody knows
     assert [s["price"] for s in written["stages"]] == [(0.08, 0.16), (0.1, 0.2), (0.6, 1.2), (2.5, 10.0)]
+
+
+def test_a_chain_has_the_mixing_that_the_chapters_judge_it_by():
+    study = made_up_study()
+    written = {tuple(c["members"]): c["mixing"] for c in explorer.data(study, "Made up")["chains"]}
+    assert written[2, 3] is None  # nobody knows the last one's size
+    sizes = np.array(cost.stage_sizes(study.test))
+    for members in ((0, 1), (0, 1, 2)):
+        assert [row[0] for row in written[members]["alone"]] == [0, 1, 2]  # models outside the chain too
+        _, costs, accuracies = np.array(written[members]["alone"]).T
+        assert costs == pytest.approx(sizes[:3] / sizes[members[-1]])
+        assert accuracies == pytest.approx([t.correct.mean() for t in study.test[:3]])
+        result = cclib.cascade(study.chain(members), 0.5, None)
+        spent = 1 - cost.reduced(result, "every-pass")
+        reached = np.interp(spent, *np.array(written[members]["hull"]).T)
+        models = dict(zip(study.models[:3], study.test))
+        assert 100 * (result.accuracy - reached) == pytest.approx(results.above_mixing(result, models).points)
 
 
 def test_a_chain_has_its_proven_thresholds_or_why_there_are_none():

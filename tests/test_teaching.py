@@ -304,7 +304,7 @@ def test_the_plan_adds_up_the_seconds_that_notebooks_took(taught):
 
 def test_a_printed_table_has_one_row_of_headers_with_scopes():
     pd = pytest.importorskip("pandas")
-    from results import tidy
+    from table_html import tidy
 
     frame = pd.DataFrame(
         {"n": [1, 2], "interval": ["[0.1, 0.2]", "atlas-s"]}, index=pd.Index(["a", "b"], name="who")
@@ -318,7 +318,7 @@ def test_a_printed_table_has_one_row_of_headers_with_scopes():
 
 def test_a_table_of_nothing_says_so_and_stops_no_page():
     pd = pytest.importorskip("pandas")
-    from results import tidy
+    from table_html import tidy
 
     html, caption = tidy(pd.DataFrame().style.set_caption("Cost of one token").to_html())
     assert caption == "Cost of one token" and ">Nothing of it is known of these models.<" in html
@@ -385,7 +385,10 @@ def test_launch_buttons_open_the_notebooks_that_are_committed():
 
     url = "https://mybinder.org/v2/gh/o/r/main?urlpath=lab/tree/book/editions/atlas/01-introduction.ipynb"
     context = {"header_buttons": [{"type": "group", "buttons": [{"url": url}]}, {"type": "javascript"}]}
+    own = {"url": "../../../_sources/book/editions/atlas/01-introduction.ipynb"}
+    context["header_buttons"].append({"type": "group", "buttons": [own]})
     mend_page(None, "p", "t", context, None)
+    assert "_sources/book/editions/atlas/" in own["url"]  # a download has its file
     assert context["header_buttons"][0]["buttons"][0]["url"].endswith(
         "lab/tree/notebooks/01-introduction.ipynb"
     )
@@ -406,29 +409,60 @@ def test_a_chapters_number_is_in_its_files_name_and_is_no_other_chapters():
 
 
 def test_sentences_beside_many_columns_become_notes_under_the_table():
-    import results
+    import table_html
 
     said = "A sentence that would make every row of the table ten lines tall."
     table = pd.DataFrame(1.0, ["a", "b", "c"], list("vwxyz")).assign(note=[said, "–", said])
-    html, _ = results.tidy(tables.show(table).to_html())
+    html, _ = table_html.tidy(tables.show(table).to_html())
     soup = BeautifulSoup(html, "html.parser")
     assert [note.text for note in soup("li")] == [f"note: {said}"]
     assert [row.th.text.strip() for row in soup("tr")[1:]] == ["a 1", "b", "c 1"]
-    assert not results._is_wide(html)
+    assert not table_html.is_wide(html)
     many = pd.DataFrame(1e6, ["a"], [f"column-{i}" for i in range(9)])
-    assert results._is_wide(tables.show(many).to_html())
+    assert table_html.is_wide(tables.show(many).to_html())
 
 
 def test_a_table_too_wide_for_a_phone_stands_there_as_a_block_a_row():
-    import results
+    import table_html
 
     head = "".join(f"<th>{name}</th>" for name in ("chain", "rule", "accuracy", "difference", "compute"))
     numbers = "".join(f'<td><span class="whole">{n}.5% [{n}.1, {n}.9]</span></td>' for n in (80, 81, 82))
     rows = (f'<th rowspan="2">atlas-s → atlas-l</th><th>both</th>{numbers}', f"<th>P(T) alone</th>{numbers}")
     html = "".join(f"<tr>{row}</tr>" for row in (head, *rows))
-    stacked = results.stack(f"<table>{html}</table>")
+    stacked = table_html.stack(f"<table>{html}</table>")
     cells = BeautifulSoup(stacked, "html.parser").find_all("td")
     assert [c["data-label"] for c in cells] == ["accuracy", "difference", "compute"] * 2
-    assert 'class="stacked"' in stacked
+    assert 'class="stacked"' in stacked and all(len(c.find_all(class_="value")) == 1 for c in cells)
+    again = BeautifulSoup(stacked, "html.parser").find_all("tr")[2].find_all("th")
+    assert [(h.text, h["data-label"], h.has_attr("hidden")) for h in again] == [
+        ("atlas-s → atlas-l", "chain", True), ("P(T) alone", "rule", False)
+    ]  # fmt: skip
+    head = "".join(
+        f"<th>{name}</th>" for name in ("", "model", "a-heading-in-one-word", "another-of-that-kind")
+    )
+    row = "<th>0</th><td>atlas-s</td><td>–</td><td></td>"
+    listed = f"<table><thead><tr>{head}</tr></thead><tr>{row}</tr></table>"
+    left_out = BeautifulSoup(table_html.stack(listed), "html.parser").find_all(class_="nothing")
+    assert [cell.text for cell in left_out] == ["0", "–", ""]  # a row's number, a dash, an empty cell
     narrow = "<table><thead><tr><th>a</th><th>b</th></tr></thead><tr><td>1</td><td>2</td></tr></table>"
-    assert results.stack(narrow) == narrow
+    assert table_html.stack(narrow) == narrow
+
+
+def test_a_column_without_a_word_is_left_out():
+    import table_html
+
+    table = pd.DataFrame({"n": [1, 2], "note": ["", ""], "why": ["", "so"]}, index=["a", "b"])
+    soup = BeautifulSoup(table_html.tidy(tables.show(table).to_html())[0], "html.parser")
+    assert [cell.get_text(strip=True) for cell in soup.thead("th")] == ["", "n", "why"]
+    assert [len(row.find_all(["th", "td"])) for row in soup("tr")] == [3, 3, 3]
+
+
+def test_short_names_in_tables_of_the_prose_keep_on_one_line():
+    import table_html
+
+    kept = table_html.keep_names(
+        "<table><tr><td>atlas-s → atlas-l</td><td>-0.30 (-1.21 to +0.58)</td></tr></table>"
+    )
+    assert [w.text for w in BeautifulSoup(kept, "html.parser").find_all(class_="whole")] == [
+        "atlas-s", "atlas-l", "-0.30", "(-1.21",
+    ]  # fmt: skip

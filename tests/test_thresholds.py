@@ -119,7 +119,7 @@ def test_finds_thresholds_where_nothing_is_lost():
 def test_says_that_none_qualifies_where_confidence_tells_nothing():
     choice = cclib.choose_thresholds(family(1500, honest=False))
     assert not choice.found and choice.pt is None and choice.reduced == 0
-    assert "costs" in choice.reason and choice.proven > 0
+    assert "those that are proven cost" in choice.reason and choice.proven > 0
 
 
 def test_says_when_there_are_too_few_questions():
@@ -232,7 +232,7 @@ def test_a_recorded_edition_saves_nothing_when_every_pass_is_paid_for():
     study = cclib.load_study(models, "mmlu", traces_dir=folder)
     table = sensitivity.chosen_on_half(study)
     every, paper = (table.xs(a, level="accounting").iloc[0] for a in ("every pass", "paper"))
-    assert every["P(T) at least"] == "–" and "costs" in every["note"]
+    assert every["P(T) at least"] == "–" and "proven cost" in every["note"]
     assert paper["reduced compute"] > 0 and paper["note"] == ""
     kept = {a: sensitivity.promise_check(study.test, accounting=a, draws=40) for a in cost.ACCOUNTINGS}
     text = sentences.promise(pd.concat(kept, names=["chain", "choice"]), 0.01, 0.05)

@@ -21,9 +21,18 @@ addEventListener("DOMContentLoaded", () => {
   let remembered = null;
   try { remembered = localStorage.getItem(KEY); } catch { /* a browser may forbid it */ }
   const [here, chapter] = place(location.pathname);
-  const chosen = [here, remembered, editions.keys().next().value].find(name => editions.has(name));
+  const explorer = document.querySelector("#explorer-edition"), linked = new URLSearchParams(location.hash.slice(1)).get(KEY);
+  const chosen = [here, explorer && linked, remembered, editions.keys().next().value].find(name => editions.has(name));
   const remember = name => { try { localStorage.setItem(KEY, name); } catch { /* as above */ } };
-  if (here) remember(here);
+  remember(chosen);
+  const show = name => {  // the open page in another edition
+    remember(name);
+    const { chapters } = editions.get(name);
+    if (here) return void (location.href = chapters.get(chapter) ?? chapters.values().next().value);
+    if (explorer) location.hash = `${KEY}=${name}`;
+    location.reload();
+  };
+  explorer?.addEventListener("change", () => show(explorer.value));
   const hidden = address => { const [edition] = place(address); return editions.has(edition) && edition !== chosen; };
   const ending = name => `-${name.replace(/[^a-z0-9]+/gi, "-")}`;  // of a label's id
   const same = address => {  // the chosen edition's address of what an address of another one shows
@@ -37,12 +46,7 @@ addEventListener("DOMContentLoaded", () => {
     label.className = "edition-switch";
     label.append("Edition", select);
     for (const [name, { title }] of editions) select.add(new Option(title, name, name === chosen, name === chosen));
-    select.addEventListener("change", () => {
-      remember(select.value);
-      const { chapters } = editions.get(select.value);
-      if (here) location.href = chapters.get(chapter) ?? chapters.values().next().value;
-      else location.reload();
-    });
+    select.addEventListener("change", () => show(select.value));
     return label;
   };
   parts.find(p => p.edition === chosen).caption.before(choice());
@@ -58,7 +62,7 @@ addEventListener("DOMContentLoaded", () => {
   const at = listed.findIndex(a => a.getAttribute("href") === "#" || a.href === location.href.split("#")[0]);
   for (const link of document.querySelectorAll(".prev-next-footer a")) {
     if (!hidden(link.href)) continue;
-    const neighbour = at < 0 ? undefined : listed[at + (link.classList.contains("left-prev") ? -1 : 1)];
+    const neighbour = listed[at + (link.classList.contains("left-prev") ? -1 : 1)];  // the front page comes before all
     link.hidden = !neighbour;
     if (!neighbour) continue;
     link.href = neighbour.href;
@@ -66,8 +70,15 @@ addEventListener("DOMContentLoaded", () => {
     (link.querySelector(".prev-next-title") ?? link).textContent = neighbour.textContent.trim();
   }
   const found = document.querySelector("#search-results");
-  if (found) new MutationObserver(() => {
-    for (const link of found.querySelectorAll("ul.search > li > a"))
-      link.parentElement.hidden = hidden(link.href) && Boolean(same(link.href));
+  if (found) new MutationObserver(() => {  // what is listed: once, and in the chosen edition
+    const pages = new Set();
+    for (const link of found.querySelectorAll("ul.search > li > a")) {
+      const page = link.textContent + link.href.split("#")[0];
+      link.parentElement.hidden = pages.has(page) || (hidden(link.href) && Boolean(same(link.href)));
+      pages.add(page);
+    }
+    const summary = found.querySelector(".search-summary"), shown = found.querySelectorAll("ul.search > li:not([hidden])").length;
+    const counted = summary?.textContent.replace(/\d+/, shown);
+    if (summary && summary.textContent !== counted) summary.textContent = counted;
   }).observe(found, { childList: true, subtree: true });
 });

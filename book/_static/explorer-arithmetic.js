@@ -149,5 +149,15 @@ window.cascadeArithmetic = (() => {
     return sorted.filter(p => p.accuracy > best && ((best = p.accuracy), true));
   }
 
-  return { read, chainOf, evaluate, grid, frontier };
+  // The accuracy at a cost on the corners [cost, accuracy] of random mixing; NaN where no model costs so little
+  function mixedAt(hull, cost) {
+    const next = hull.findIndex(([x]) => x >= cost);
+    if (next < 0) return hull[hull.length - 1][1];
+    const [x, y] = hull[next];
+    if (next === 0) return cost > x - 1e-9 ? y : NaN; // the same cost may be summed in another order
+    const [x0, y0] = hull[next - 1];
+    return y0 + ((y - y0) * (cost - x0)) / (x - x0);
+  }
+
+  return { read, chainOf, evaluate, grid, frontier, mixedAt };
 })();

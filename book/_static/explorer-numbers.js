@@ -12,7 +12,7 @@ window.cascadeNumbers = (() => {
 
   const fixed = (value, digits) => value.toFixed(digits).replace("-", "\u2212");
   const known = (value, text) => (Number.isNaN(value) ? "not known" : text(value));
-  const percent = value => known(value, v => `${fixed(100 * v, 1)} %`);
+  const percent = value => known(value, v => `${fixed(100 * v, 1)}\u00a0%`); // on one line
   const signed = (value, digits) => known(value, v => (v > 0 ? "+" : "") + fixed(v, digits));
   const count = value => value.toLocaleString("en");
   const money = value => known(value, v => `$${v.toPrecision(3)}`);
@@ -63,6 +63,7 @@ window.cascadeNumbers = (() => {
     const rows = subjects.map((subject, s) =>
       row(subject.replaceAll("_", " "), ...fate.subarray(s * width, (s + 1) * width)));
     const heads = ["subject", ...models.flatMap(m => [`${m}, right`, `${m}, wrong`])];
+    for (const { cells } of rows) heads.slice(1).forEach((head, i) => { cells[i + 1].dataset.label = head; });
     element.replaceChildren(...table("Questions by who answered them, and how", heads, rows));
   }
 
@@ -77,10 +78,13 @@ window.cascadeNumbers = (() => {
     element.replaceChildren(...lines);
   }
 
-  function besideFrontier({ cost, accuracy }, best) {
-    return `This setting is right on ${percent(accuracy)} of the questions for ${percent(cost)} of the compute; ` +
+  function besideFrontier({ cost, accuracy }, best, mixed) {
+    const above = 100 * (accuracy - mixed);
+    return `This setting is right on ${percent(accuracy)} of the questions for ${percent(cost)} of the compute. ` +
+      (Number.isNaN(mixed) ? "No model alone costs so little. "
+        : `Random mixing of models reaches ${percent(mixed)} there: the setting is ${signed(above, 2)} points above it. `) +
       (best ? `${percent(best.accuracy)} is the best that one pair of thresholds for all stages reaches at no more compute.`
-        : "no pair of thresholds for all stages costs so little.");
+        : "No pair of thresholds for all stages costs so little.");
   }
 
   function staying({ counts, right, n }, model) {
@@ -89,7 +93,7 @@ window.cascadeNumbers = (() => {
   }
 
   function promise({ pt, maxDrop, probability, saved, questions, reason }) {
-    if (reason) return `No thresholds on P(T) are proven for this chain: ${reason}.`;
+    if (reason) return `No thresholds on P(T) are offered for this chain: ${reason}.`;
     const rule = pt.map(v => v.toFixed(3)).join(", ");
     const [points, sure] = [fixed(100 * maxDrop, 1), fixed(100 * probability, 0)];
     return `Proven on ${count(questions)} validation questions: P(T) \u2265 ${rule} without P(IK) loses at most ` +

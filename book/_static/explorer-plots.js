@@ -34,22 +34,23 @@ window.cascadePlots = (() => {
     return [low === 0 ? 0 : low - 0.06 * (high - low), high + 0.06 * (high - low)];
   }
 
-  // points: of the frontier, with pt and pik; alone, current and paper: {name, cost, accuracy}; all: of the grid
-  function frontier(div, { points, alone, current, paper, all }) {
+  // points: of the frontier, with pt and pik; alone, current and paper: {name, cost, accuracy}; all: of the grid;
+  // mixing: corners [cost, accuracy]
+  function frontier(div, { points, alone, mixing, current, paper, all }) {
     const text = getComputedStyle(document.documentElement).getPropertyValue("--pst-color-text-base").trim();
     const hover = "compute %{x:.1f} %, accuracy %{y:.1f} %<extra></extra>";
-    const ends = [alone[0], alone[alone.length - 1]];
+    const seen = [...all, ...alone.filter(m => m.cost <= 1)]; // not what is larger than the chain's last model
     const xs = values => values.map(v => 100 * v.cost);
     const ys = values => values.map(v => 100 * v.accuracy);
     const traces = [
       { name: "best pairs of thresholds", x: xs(points), y: ys(points), mode: "lines+markers", line: { color: COLOURS[0] },
         marker: { size: 4 }, text: points.map(p => `P(T) ≥ ${p.pt}` + (p.pik === null ? "" : `, P(IK) ≥ ${p.pik}`)),
         hovertemplate: `%{text}<br>${hover}` },
-      { name: "picked by lot", x: xs(ends), y: ys(ends), mode: "lines", line: { color: text, dash: "dash", width: 1 },
+      { name: "random mixing", x: mixing.map(([x]) => 100 * x), y: mixing.map(([, y]) => 100 * y), mode: "lines", line: { color: text, dash: "dash", width: 1 },
         hoverinfo: "skip" },
       { name: "a model alone", x: xs(alone), y: ys(alone), mode: "markers+text", text: alone.map(m => m.name),
         marker: { symbol: "square", size: 9, color: text }, cliponaxis: false, hovertemplate: `%{text}<br>${hover}`,
-        textposition: alone.map((m, i) => (i === 0 ? "bottom right" : i === alone.length - 1 ? "bottom center" : "middle left")) },
+        textposition: alone.map((m, i) => (i === 0 ? "bottom right" : m.cost >= 1 ? "bottom center" : "middle left")) },
       { name: "the paper's thresholds", ...place(paper), mode: "markers", hovertemplate: hover,
         marker: { symbol: "circle-open", size: 13, color: COLOURS[5], line: { width: 2 } } },
       { name: "this setting", ...place(current), mode: "markers", hovertemplate: hover,
@@ -59,9 +60,9 @@ window.cascadePlots = (() => {
       height: 430,
       margin: { l: 10, r: 20, t: 10, b: 10 },
       xaxis: { ...percent, title: { text: narrow(div) ? "compute, % of the last model" : "compute, % of the last model alone" },
-        range: range([...all, ...alone].map(p => p.cost), 0) },
+        range: range(seen.map(p => p.cost), 0) },
       yaxis: { ...percent, title: { text: narrow(div) ? "accuracy" : "accuracy, % of the test questions" },
-        range: range([...all, ...alone].map(p => p.accuracy)) },
+        range: range(seen.map(p => p.accuracy)) },
     }), CONFIG);
   }
 

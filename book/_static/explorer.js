@@ -1,7 +1,7 @@
 "use strict";
 // The page "Cascade explorer": controls, numbers and figures over the arithmetic of explorer-arithmetic.js.
 (() => {
-  const { read, chainOf, evaluate, grid, frontier } = window.cascadeArithmetic;
+  const { read, chainOf, evaluate, grid, frontier, mixedAt } = window.cascadeArithmetic;
   const plots = window.cascadePlots;
   const { make, percent, signed, ...show } = window.cascadeNumbers;
   const part = id => document.getElementById(`explorer-${id}`);
@@ -75,9 +75,13 @@
     });
   }
 
+  function chosen() { // the edition whose chapters the sidebar lists
+    try { return localStorage.getItem("edition"); } catch { return null; }
+  }
+
   async function open(given) {
     const names = window.cascadeEditions.map(e => e.name);
-    const name = names.includes(given.get("edition")) ? given.get("edition") : names[0];
+    const name = [given.get("edition"), chosen(), names[0]].find(n => names.includes(n));
     try {
       if (name !== setting.name) setting.edition = await load(name);
     } catch (error) {
@@ -110,6 +114,18 @@
 
   // ---- controls --------------------------------------------------------------------------------------
 
+  // A finger that lands on a slider and scrolls the page moves the slider too: it goes back to where it was
+  function keepWhereTheFingerScrolls(range, get, restore) {
+    let [before, scrolls] = [0, false];
+    range.addEventListener("pointerdown", () => ([before, scrolls] = [get(), false]));
+    range.addEventListener("pointercancel", () => {
+      scrolls = true;
+      restore(before);
+    });
+    range.addEventListener("input", () => scrolls && restore(before)); // it may follow the finger further
+    for (const end of ["touchend", "touchcancel"]) range.addEventListener(end, () => setTimeout(() => (scrolls = false)));
+  }
+
   function threshold(i, name) {
     const id = `explorer-${name}-${i}`;
     const off = name === "pik" && !setting.reads[i];
@@ -119,17 +135,20 @@
       "aria-label": `${NAMES[name]} of ${current.stages[i].model} at least, exact`,
     });
     range.value = exact.value = setting[name][i];
-    range.addEventListener("input", () => {
-      setting[name][i] = range.valueAsNumber;
-      exact.value = range.value;
+    const set = value => {
+      setting[name][i] = value;
       update();
-    });
+    };
+    range.addEventListener("input", () => set(Number((exact.value = range.value))));
     exact.addEventListener("input", () => {
       const value = exact.valueAsNumber;
       if (!(value >= 0 && value <= 1)) return; // half typed
-      setting[name][i] = range.value = value;
-      setting[name][i] = value; // the slider rounds
-      update();
+      range.value = value;
+      set(value); // the slider rounds
+    });
+    keepWhereTheFingerScrolls(range, () => setting[name][i], value => {
+      range.value = exact.value = value;
+      set(value);
     });
     const label = make("label", { for: id }, `${NAMES[name]} ≥`);
     label.append(make("span", { class: "explorer-hidden" }, ` for ${current.stages[i].model}`));
@@ -227,8 +246,7 @@
   function drawFigures() {
     if (!window.Plotly || !current) return;
     const accounting = part("accounting").value;
-    const sizes = setting.chain.sizes;
-    const computable = sizes.every(s => s !== null);
+    const computable = setting.chain.mixing !== null;
     part("frontier").hidden = !computable;
     if (computable) {
       current.grid ||= grid(current);
@@ -237,13 +255,11 @@
       const inner = current.stages.slice(0, -1);
       const { pt, pik } = setting.edition.paper;
       const paper = evaluate(current, inner.map(() => pt), inner.map(s => (s.p_ik ? pik : null)), prices());
-      const alone = current.stages.map((s, i) => ({
-        name: s.model, cost: sizes[i] / sizes[sizes.length - 1],
-        accuracy: s.correct.reduce((a, b) => a + b, 0) / current.n,
-      }));
+      const { alone, hull } = setting.chain.mixing;
       shared.frontier = points;
       plots.frontier(part("frontier"), {
-        points, alone, paper: point(paper), current: point(), all: current.grid.map(costed),
+        points, alone: alone.map(([i, cost, accuracy]) => ({ name: setting.edition.stages[i].model, cost, accuracy })),
+        mixing: hull, paper: point(paper), current: point(), all: current.grid.map(costed),
       });
     }
     plots.fate(part("fate"), { fate: numbers.fate, subjects: current.subjects, models: models() });
@@ -275,7 +291,7 @@
   function describe() {
     const cheaper = (shared.frontier || []).filter(p => p.cost <= point().cost + 1e-12);
     const known = part("frontier").hidden ? "Compute is not known for this chain, so there is nothing to draw."
-      : show.besideFrontier(point(), cheaper[cheaper.length - 1]);
+      : show.besideFrontier(point(), cheaper[cheaper.length - 1], mixedAt(setting.chain.mixing.hull, point().cost));
     const stays = show.staying(numbers, models()[0]);
     for (const [id, text] of [["frontier", known], ["fate", stays]]) {
       part(`${id}-caption`).textContent = text;

@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 from cclib import cost
 from cclib.book.editions import Book, Edition, refresh
 from cclib.cascades import check_stages
+from cclib.experiments.routing.frontier import hull
 from cclib.paper import PT_THRESHOLD
 from cclib.study import Study, load_study
 from cclib.thresholds import choose_thresholds
@@ -85,7 +86,7 @@ def data(study: Study, title: str) -> dict[str, Any]:
     """A study's test part for the page, ready for JSON.
 
     `stages` has one entry a model, `chains` one a cascade with the sizes that `cclib.cost` charges its stages
-    for, and the thresholds that are proven. What was not recorded is None.
+    for, random mixing, and the thresholds that are proven. What was not recorded is None.
     """
     stages = check_stages(study.test)
     columns = (t.column("subject") for t in stages)
@@ -105,11 +106,32 @@ def data(study: Study, title: str) -> dict[str, Any]:
             {
                 "members": members,
                 "sizes": [None if np.isnan(v) else v for v in values],
+                "mixing": mixing(stages, members),
                 "proven": proven(study, members),
             }
             for members, values in zip(chains, sizes)
         ],
     }
+
+
+def mixing(stages: Sequence[Trace], members: Sequence[int]) -> dict[str, Any] | None:
+    """What random mixing of any of the family's models reaches, as `results.above_mixing` judges a chain.
+
+    `alone` has a row for each model whose size is known by the rule that the chain's are: its number, cost as
+    a share of the chain's last model, its accuracy. `hull` joins the best of them: costs and accuracies.
+    None where a size of the chain is not known.
+    """
+    chain = [stages[i] for i in members]
+    sizes = cost.stage_sizes(chain)
+    if np.isnan(sizes).any():
+        return None
+    alone = []
+    for i, trace in enumerate(stages):
+        *own, size = cost.stage_sizes([*chain, trace])
+        if own == sizes and not np.isnan(size):
+            alone.append([i, size / sizes[-1], float(trace.correct.mean())])
+    _, costs, accuracies = np.array(alone).T
+    return {"alone": alone, "hull": np.stack(hull(costs, accuracies), axis=1).tolist()}
 
 
 def proven(study: Study, members: Sequence[int]) -> dict[str, Any] | None:

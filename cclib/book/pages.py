@@ -100,6 +100,9 @@ def compose(
         root: the repository's folder, which outputs must not show.
     """
     ran = iter([cell for cell in executed.cells if cell.cell_type == "code"])
+    code = (c for c in source.cells if c.cell_type == "code" and not is_tagged(c, "parameters"))
+    first = next(code, None)
+    loads = first if first and re.match(r"(import|from) ", first.source) else None
     cells = []
     for cell in source.cells:
         if cell.cell_type == "code":
@@ -113,6 +116,8 @@ def compose(
             kept = [o for o in page_cell.outputs if o.get("name") != "stderr" and not _says_nothing(o)]
             page_cell.outputs = [clean(_renamed(o, names), root) for o in kept]
             cells.append(page_cell)
+            if cell is loads:
+                _fold(page_cell, "what is imported and loaded")
             if is_tagged(cell, "parameters"):
                 _fold(page_cell, "the notebook's own parameters")
                 following = _injected(executed)
@@ -176,7 +181,7 @@ def _injected(executed: NotebookNode) -> NotebookNode | None:
 
 
 def _fold(cell: NotebookNode, what: str) -> NotebookNode:
-    """Parameters are for those who rerun: folded for readers, unless the author said otherwise."""
+    """What is for those who rerun is folded for readers, unless the author said otherwise."""
     tags = cell.metadata.get("tags", [])
     if not any(t.startswith(("hide-", "remove-")) for t in tags):
         tags = [*tags, "hide-input"]
