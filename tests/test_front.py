@@ -153,7 +153,8 @@ def test_the_pages_become_one_file_with_contents_numbers_outline_and_links(tmp_p
     (html / "index.html").write_text("")
     for name, to in (("index", "b"), ("a", "index"), ("b", "a")):
         long = "<p style='break-before:page'>more</p>" * (name == "a")
-        text = f"<h1>Page {name}</h1><a href='{to}.html'>to {to}</a><a href='lost.html'>lost</a>{long}"
+        fold = "<details><summary>all</summary>what is folded</details>"
+        text = f"{fold}<h1>Page {name}</h1><a href='{to}.html'>to {to}</a><a href='lost.html'>lost</a>{long}"
         (html / "book" / f"{name}.html").write_text(text)
     (tmp_path / "_toc.yml").write_text(
         "root: book/index\nparts:\n- caption: Part\n  chapters:\n  - file: book/a\n  - file: book/b\n"
@@ -162,6 +163,7 @@ def test_the_pages_become_one_file_with_contents_numbers_outline_and_links(tmp_p
     texts = [re.sub(r"\s+", " ", sheet.extract_text()).strip() for sheet in reader.pages]
     assert len(texts) == 5 and [text.split()[-1] for text in texts] == list("12345")
     assert "Page a 3" in re.sub(r"(?<=\D)(?=\d)", " ", texts[1]).replace("  ", " ")
+    assert "what is folded" in texts[0]  # nobody opens it on paper
     outline = reader.outline
     assert [item.title for item in outline[:3]] == ["Page index", "Contents", "Part"]
     assert [reader.get_destination_page_number(item) for item in outline[3]] == [2, 4]
