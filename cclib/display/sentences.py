@@ -241,10 +241,12 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
             f"lie above the line between them (AIQ {mixing:.1%})."
         )
     else:
+        low, high = first["AIQ above random, interval"]
         lines.append(
             f"**Use {best}** where every pass is paid for: AIQ {first['AIQ, every pass']:.1%}, against "
-            f"{mixing:.1%} for mixing at random; it decides {first['decides']}. It is the first of "
-            f"{len(found)} on these questions, so expect a little less on others."
+            f"{mixing:.1%} for mixing at random (by {100 * low:.1f} to {100 * high:.1f} points, 95 %); it "
+            f"decides {first['decides']}. It is the first of {len(found)} on these questions, so expect a "
+            "little less on others."
         )
         level = found[found["AIQ above the first, interval"].str[1] >= 0]
         if len(level) > 1:
@@ -281,14 +283,15 @@ def routing(table: pd.DataFrame, tuned: pd.DataFrame | None, mixing: float, poin
         lines.append(
             f"Tuned to lose at most {points:g} point, the method that saves most on the validation part is "
             f"{tuned.index[0]}. On the test part it saves {chosen['reduced compute, every pass']:.1%}, every "
-            f"pass charged, and moves accuracy by {chosen['difference (points)']:+.2f} points. Of the "
+            "pass charged, and moves accuracy by "
+            f"{signed(chosen['difference (points)'], chosen['difference interval'])} points. Of the "
             f"{len(tuned)} methods {missed} lose more than the target there: a threshold that holds on one "
             "part may well miss on the next."
         )
     absent = table[table["AIQ, every pass"].isna()]
     if len(absent):
         lines.append(
-            f"Not available in this edition: {len(absent)} methods, each named above with the reason."
+            f"Not available in this edition: {len(absent)} methods, each in the ranking with the reason."
         )
     return "\n".join(f"- {line}" for line in lines)
 
