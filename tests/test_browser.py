@@ -175,7 +175,8 @@ PAGE = """<!doctype html><div class="bd-sidebar-primary"><nav class="bd-links">
 
 def test_a_reader_chooses_the_edition_once(page, tmp_path):
     script = (ROOT / "book" / "_static" / "editions.js").as_uri()
-    for name in ("editions/small/A.html", "editions/small/B.html", "editions/large-2.5/A.html", "words.html"):
+    chapters = ("editions/small/A.html", "editions/small/B.html", "editions/large-2.5/A.html")
+    for name in (*chapters, "words.html", "front.html"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(PAGE.format(up="../" * name.count("/"), script=script))
 
@@ -195,6 +196,15 @@ def test_a_reader_chooses_the_edition_once(page, tmp_path):
     page.goto((tmp_path / "words.html").as_uri())
     assert listed() == ["editions/large-2.5/A.html", "words.html"] and page.locator("select").count() == 1
     assert page.locator("#ref").evaluate("a => a.href").endswith("/large-2.5/A.html#sec-a-large-2-5")
+    page.goto(
+        (tmp_path / "front.html").as_uri()
+    )  # is in no list: its "next" is the first chapter that is listed
+    assert page.locator("#next").get_attribute("href") == "editions/large-2.5/A.html"
+    page.evaluate("localStorage.setItem('edition', 'small')")
+    page.reload()
+    assert page.locator("#next").get_attribute("href").endswith("editions/small/A.html")
+    page.evaluate("localStorage.setItem('edition', 'large-2.5')")
+    page.goto((tmp_path / "words.html").as_uri())
     assert page.locator("#only").evaluate("a => a.href").endswith("/small/B.html")
 
 
@@ -234,6 +244,29 @@ def test_the_explorer_and_the_sidebar_show_the_same_edition(page, tmp_path):
     with page.expect_navigation(wait_until="load"):
         page.select_option("#explorer-edition", "large-2.5")
     assert page.locator(".edition-switch select").input_value() == "large-2.5"
+
+
+def test_a_searchs_excerpts_are_of_the_text_and_not_of_the_code(page, tmp_path):
+    script = (ROOT / "book" / "_static" / "search.js").as_uri()
+    theirs = "const DOCUMENTATION_OPTIONS = {}, Search = {htmlToText: html => html}"
+    (tmp_path / "search.html").write_text(f"<script>{theirs}</script><script src='{script}'></script>")
+    page.goto((tmp_path / "search.html").as_uri())
+    said = page.evaluate("Search.htmlToText('<main>what is said<div class=cell_input>import x</div></main>')")
+    assert "what is said" in said and "import" not in said
+
+
+def test_a_tap_on_a_solutions_title_opens_it(site, page):
+    chapter = next((p for p in site.pages() if 'class="solution dropdown' in p.read_text()), None)
+    if chapter is None:
+        pytest.skip("this book has no exercise")
+    page.goto(chapter.as_uri())
+    page.wait_for_selector(".solution.toggle-hidden")
+    words = page.locator(".solution .admonition-title a").first
+    words.scroll_into_view_if_needed()
+    box = words.bounding_box()
+    page.mouse.click(box["x"] + 10, box["y"] + 5)
+    page.wait_for_selector(".solution:not(.toggle-hidden)")
+    assert page.url == chapter.as_uri()  # not away to the exercise
 
 
 def test_without_scripts_every_edition_is_listed(browser, tmp_path):

@@ -104,9 +104,9 @@ def open_page(browser: Browser, page: Path, **options: Any) -> Page:
 
 
 def print_page(browser: Browser, page: Path, to: Path) -> None:
-    """Print one page, all that it folds open, when its formulas are set."""
+    """Print one page, its folds open, when its formulas are set."""
     tab = open_page(browser, page)
-    tab.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+    tab.evaluate("document.querySelectorAll('details:not(.hide)').forEach(fold => { fold.open = true; })")
     tab.evaluate("window.MathJax?.startup?.promise")
     tab.pdf(path=to, format="A4", prefer_css_page_size=True)
     tab.close()
