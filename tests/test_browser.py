@@ -196,9 +196,7 @@ def test_a_reader_chooses_the_edition_once(page, tmp_path):
     page.goto((tmp_path / "words.html").as_uri())
     assert listed() == ["editions/large-2.5/A.html", "words.html"] and page.locator("select").count() == 1
     assert page.locator("#ref").evaluate("a => a.href").endswith("/large-2.5/A.html#sec-a-large-2-5")
-    page.goto(
-        (tmp_path / "front.html").as_uri()
-    )  # is in no list: its "next" is the first chapter that is listed
+    page.goto((tmp_path / "front.html").as_uri())  # in no list: "next" is the first chapter of the lists
     assert page.locator("#next").get_attribute("href") == "editions/large-2.5/A.html"
     page.evaluate("localStorage.setItem('edition', 'small')")
     page.reload()
