@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_trace
 
 import cclib
-from cclib import replay
+from cclib import replay, stats
 from cclib.display import sentences
 from cclib.experiments import commercial_api
 from cclib.study import Source, Study
@@ -54,7 +55,33 @@ def test_saved_tokens_are_those_of_questions_that_were_not_sent():
     row = table.loc["small → large"]
     assert row["reduced tokens of the last stage"] == pytest.approx((result.stage == 0).mean())
     assert row["questions sent"] == (result.stage == 1).sum()
+    share = row["questions sent"] / len(SMALL)  # as many sent by chance
+    mixed = share * LARGE.correct.mean() + (1 - share) * SMALL.correct.mean()
+    assert row["points above random mixing"] == pytest.approx(100 * (result.accuracy - mixed))
     assert row["PD (points)"] == pytest.approx(100 * (result.accuracy - LARGE.correct.mean()))
+    low, high = row["points above random mixing interval"]
+    assert low < row["points above random mixing"] < high
+
+
+def test_where_no_tokens_are_on_record_questions_are_saved_and_said_so():
+    bare = cclib.Trace(LARGE.table.select(["question_id", "correct"]).to_pandas(), {"model": "large"})
+    table = commercial_api.commercial(commercial_api.with_last_stage(STUDY, bare, keep=1), 0.5, 0.4)
+    kept = (cclib.cascade([SMALL, LARGE], 0.5, 0.4).stage == 0).sum()
+    row = table.loc["small → large"]
+    assert row["reduced questions of the last stage"] == kept / len(SMALL)
+    assert row["reduced questions of the last stage, interval"] == stats.wilson(kept, len(SMALL))
+    said = sentences.savings_in_words(table)
+    assert "of the last stage's questions" in said and "token" not in said and "random mixing" in said
+
+
+def test_saved_tokens_are_weighed_by_their_number():
+    long = LARGE.with_column("output_tokens", np.where(np.arange(len(LARGE)) % 2, 9, 1))
+    table = commercial_api.commercial(replace(STUDY, test=[SMALL, long]), 0.5, 0.4)
+    kept = cclib.cascade([SMALL, LARGE], 0.5, 0.4).stage == 0
+    tokens = long.column("output_tokens")
+    saved = table.loc["small → large", "reduced tokens of the last stage"]
+    low, high = table.loc["small → large", "reduced tokens of the last stage, interval"]
+    assert saved == tokens[kept].sum() / tokens.sum() and low < saved < high
 
 
 def test_all_stages_before_the_last_make_a_chain_too():

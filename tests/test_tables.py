@@ -151,6 +151,12 @@ def test_a_model_near_chance_is_called_that():
     guesser = study_of([make_trace("guesser", 400, 3, 0.25), TRACES[2]])
     text = sentences.cautions(guesser, guesser.run_chains(0.9, 0.5))
     assert "guesser is near chance" in text and "**l is near chance**" not in text
+    few = study_of([t.select(t.question_id[:5]) for t in (make_trace("few", 5, 1, 1.0), TRACES[2])])
+    few = study_of(
+        [few.test[0].with_column("answer", [1, 1, 1, 0, 2]).with_column("correct", [1, 1, 1, 1, 0])]
+    )
+    (line,) = sentences.near_chance(few)
+    assert "not shown to be above chance on 5 questions" in line and "80.0%" in line and "near" not in line
     words = study_of([t.with_column("response", ["Answer: Rome"] * len(t)) for t in guesser.test])
     assert sentences.near_chance(words) == []  # in words there is nothing to guess among
 
@@ -189,8 +195,81 @@ def test_headlines_hold_every_table_or_say_what_is_missing(study):
     assert {n for n, _ in table.index} == set(range(1, 16)) - {7, 12} - without_probe
     gaps = table[table["here"].isna()]
     assert (gaps["if missing"] != "").all() and (table["paper"].notna()).all()
-    row = table.loc[(8, "answered before the last stage, two stages")]
-    assert row["paper"] == pytest.approx(100 * 594 / 1430)
+    chain, kept = ("3B → 70B", 487) if len(study.models) == 2 else ("8B → 70B", 594)
+    row = table.loc[(8, f"answered before the last stage, {chain}")]
+    assert row["paper"] == pytest.approx(100 * kept / 1430) and row["derived"]
+
+
+def test_headlines_stand_beside_the_chains_that_the_chapters_set_beside_them():
+    from cclib.paper.headlines import headlines
+
+    two = study_of([TRACES[0], TRACES[2]])  # a smallest and a largest: no model plays the 8B
+    table = headlines(two, 0.6, 0.5, transferred=two)
+    shown = beside.beside(two, 1, 0.6, 0.5).loc["3B → 70B"]
+    row = table.loc[(1, "points lost, 3B → 70B")]
+    assert (row["paper"], row["here"]) == (-1.68, shown["PD (points), here"])
+    saved = beside.compute_beside(two, 1, 0.6, 0.5).loc["3B → 70B"]
+    row = table.loc[(1, "compute saved, 3B → 70B")]
+    assert (row["paper"], row["here"]) == (32.47, 100 * saved["reduced, here, by the paper's count"])
+    assert table.loc[(8, "answered before the last stage, 3B → 70B"), "paper"] == pytest.approx(48700 / 1430)
+    what = table.index.get_level_values("what")
+    assert not what.str.contains("3B → 8B → 70B").any()  # the longest chain is the pair itself
+    dashes = table[table["here"].isna()]  # as in 4.1 and 4.2, whose tables have no 3B → 70B
+    assert {5, 6} <= set(dashes.index.get_level_values("table"))
+    assert dashes.loc[[5, 6], "if missing"].str.contains("stand for 3B → 70B").all()
+    for n, chain in ((5, "8B → 70B"), (6, "8B → 70B")):
+        assert beside.counterpart(two, chain, beside.LABELS[1 if n == 5 else n]) is None
+
+
+def test_headlines_are_shown_with_two_decimals_and_p_values_as_p():
+    from cclib.paper.headlines import headlines
+
+    shown = tables.by_unit(headlines(STUDY, 0.6, 0.5))
+    assert shown.loc[(1, "points lost, 8B → 70B"), "paper"] == "-0.35"
+    assert shown.loc[(15, "points changed by P(T) ≥ 50 in place of 95 %, 8B → 70B"), "paper"] == "-8.95 †"
+    p = shown.loc[(9, "p-value, 8B → 70B against 70B")]
+    assert p["paper"] == "0.405" and p["difference"] == "–"
+
+
+def test_dollars_are_in_one_unit_with_two_digits_of_the_smallest():
+    html = tables.show(pd.DataFrame({"USD, every pass": [6.758e-05, 0.0002281]})).to_html()
+    assert "0.000068" in html and "0.000228" in html
+    prices = tables.show(pd.DataFrame({"output_usd_per_million": [0.16, 10.0]})).to_html()
+    assert "0.16" in prices and "10.00" in prices
+
+
+def test_dollars_of_an_edition_and_before_gpt4_by_hand():
+    from cclib.paper import dollars
+
+    table = dollars.by_chain(STUDY, 0.6, 0.5)
+    prices, size = dollars.stand_in_prices(STUDY), cost.stage_sizes(STUDY.test)[2]
+    assert prices["l"] == pytest.approx((0.10 * size / 8e9, 0.20 * size / 8e9))
+    read, written = TRACES[2].prompt_tokens.mean(), TRACES[2].column("output_tokens").mean()
+    thousand = 1000 * (read * prices["l"][0] + written * prices["l"][1]) / 1e6
+    assert table.loc["l", "USD, every pass"] == pytest.approx(thousand)
+    assert (table["USD, every pass"] >= table["USD, answering stage"]).all()
+    asked = pd.DataFrame({"USD for 1,000 questions": [2.0, 1.5]}, index=["GPT-4", "l → GPT-4"])
+    paid = dollars.before_gpt4(asked, 0.1)
+    assert paid.loc["GPT-4", "reduced, both"] == 0  # no local pass is made before GPT-4 alone
+    assert paid.loc["l → GPT-4", ["USD, both", "reduced, both"]].tolist() == pytest.approx([1.6, 0.2])
+
+
+def test_seconds_are_compared_only_where_each_models_own_are_even():
+    even = [
+        t.with_column("prompt_tokens", TRACES[0].prompt_tokens).with_column(
+            "seconds", s * TRACES[0].prompt_tokens
+        )
+        for t, s in zip(TRACES, (0.001, 0.003, 0.002))
+    ]
+    study = study_of(even)
+    chains = study.run_chains(1.0, None)  # every question goes through every stage
+    assert results.time_moved(chains["s → l"]) == pytest.approx(0.5)
+    said = sentences.times_here(study, chains)
+    assert "s → l takes 50.0% more" in said and "m, of" in said and "no faster than l" in said
+    loads = np.where(np.arange(len(even[0])) < 100, 3.0, 1.0)  # a quarter while the machine did other work
+    odd = study_of([even[0].with_column("seconds", loads * even[0].seconds), *even[1:]])
+    assert np.isnan(results.time_moved(odd.run_chains(1.0, None)["s → l"]))
+    assert "3.0 times" in sentences.times_here(odd, odd.run_chains(1.0, None))
 
 
 def test_published_percentages_and_dollars_are_shown_as_printed():
@@ -220,7 +299,8 @@ def test_a_chapters_summary_repeats_the_numbers_of_its_table():
         and "art least (10%)" in said
     )
     table = pd.DataFrame({"reduced, paper": [0.25], "reduced, every pass": [-0.05]}, index=["s → m → l"])
-    assert "saves 25.0% of the dollars" in in_short.dollars({"s → m → l": chain}, table)
+    said = in_short.dollars({"s → m → l": chain}, table)
+    assert "saves 25.0% of its last model's dollars" in said and "costs 5.0% *more* with every pass" in said
 
 
 @pytest.mark.parametrize("study", [STUDY, ONE, BARE], ids=["three", "one", "no P(IK)"])

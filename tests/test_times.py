@@ -49,7 +49,7 @@ def test_what_was_measured_covers_the_chains_and_is_told_with_its_making():
         shown = pd.concat({n: times.beside(n, card) for n in (1, 3)})
         found = shown["time, true shapes"]
         assert found.notna().sum() == 7 and np.isnan(found[3, "4B → 8B → 32B"])
-        text = sentences.card_times(card, shown)
+        text = sentences.card_times(card, shown, paper.HARDWARE)
         assert card["card"] in text and card["measured by"].split(",")[0] in text
 
 

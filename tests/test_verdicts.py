@@ -153,7 +153,7 @@ def test_only_signed_headlines_that_are_not_zero_are_counted():
     assert (moved["here"] != 0).all() and not moved["unit"].eq("p").any()
     what = moved.index.get_level_values("what")
     assert not what.str.contains("accuracy|F1|AUROC|answered").any()
-    assert table.loc[(9, "p-value, two stages against the last"), ["unit", "here"]].tolist() == ["p", 1.0]
+    assert table.loc[(9, "p-value, 8B → 70B against 70B"), ["unit", "here"]].tolist() == ["p", 1.0]
 
 
 def test_the_paper_beside_us_has_an_interval_of_two_samples():

@@ -284,13 +284,17 @@ def distribution(chains: Mapping[str, Cascade], stay: pd.Series) -> str:
     return _joined(said)
 
 
+def _saves(share: float) -> str:
+    return f"saves {share:.1%}" if share >= 0 else f"costs {-share:.1%} *more*"
+
+
 def dollars(chains: Mapping[str, Cascade], table: pd.DataFrame) -> str:
     """Appendix G, from its table of dollars."""
     paid = table.loc[list(chains_of(chains))].dropna()
     return _joined(
         [
-            f"{name} saves {row['reduced, paper']:.1%} of the dollars as the paper counts and "
-            f"{row['reduced, every pass']:.1%} with every pass paid for"
+            f"{name} saves {row['reduced, paper']:.1%} of its last model's dollars as the paper counts and "
+            f"{_saves(row['reduced, every pass'])} with every pass paid for"
             for name, row in paid.iterrows()
         ],
         f"{IN_SHORT}By stand-in prices, ",
@@ -384,9 +388,10 @@ def enough_questions(sizes: Mapping[str, pd.DataFrame]) -> str:
 
 def probes(table: pd.DataFrame) -> str:
     """Appendix H, from its table of the probe's, P(T)'s and the subject's AUROC."""
+    by_subject = "AUROC of the subject's rule"
     said = [
         f"{name}: AUROC {row['AUROC of P(IK)']:.2f} for the probe, {row['AUROC of P(T)']:.2f} for P(T), "
-        f"{row.iloc[-1]:.2f} for the subject alone"
+        f"{row[by_subject]:.2f} for the subject alone"
         for name, row in table.iterrows()
     ]
     return _joined(said or ["This edition has no P(IK) to judge"])

@@ -78,11 +78,24 @@ def _series(i: int, name: str) -> dict[str, str]:
     return {"color": COLOURS[i], "marker": MARKERS[i], "label": name}
 
 
+LONG = 30  # characters: a longer name stands above its row and leaves the width to the numbers
+
+
+def _tall(names: Sequence[object]) -> float:
+    """Inches that named rows take."""
+    return (0.5 if max(map(len, map(str, names)), default=0) > LONG else 0.33) * len(names)
+
+
 def _rows(ax: plt.Axes, names: Sequence[object]) -> np.ndarray:
     """(n,) heights of named rows, top to bottom."""
     y = np.arange(len(names))
-    ax.set_yticks(y, [str(name) for name in names])
-    ax.invert_yaxis()
+    if max(map(len, map(str, names)), default=0) <= LONG:
+        ax.set_yticks(y, [str(name) for name in names])
+        ax.invert_yaxis()
+        return y
+    for height, name in zip(y, names):
+        ax.text(0.01, height - 0.26, str(name), transform=ax.get_yaxis_transform(), fontsize=10)
+    ax.set(yticks=[], ylim=(len(names) - 0.6, -0.8))
     return y
 
 
@@ -257,7 +270,7 @@ def lines(
 @styled
 def intervals(table: pd.DataFrame, title: str, xlabel: str, reference: float | None = None) -> Figure:
     """Estimates with their 95 % intervals: columns value, low, high; one row a name, top to bottom."""
-    figure, (ax,) = _axes(title, height=1.3 + 0.32 * len(table))
+    figure, (ax,) = _axes(title, height=1.3 + _tall(table.index))
     y = _rows(ax, table.index)
     error = np.abs(table[["low", "high"]].to_numpy(float).T - table["value"].to_numpy(float))
     ax.errorbar(table["value"], y, xerr=error, fmt="o", color=COLOURS[0], capsize=3)
@@ -270,13 +283,35 @@ def intervals(table: pd.DataFrame, title: str, xlabel: str, reference: float | N
 @styled
 def beside(table: pd.DataFrame, columns: Sequence[str], title: str, xlabel: str) -> Figure:
     """Two values a row joined by a line: the paper's and this edition's."""
-    figure, (ax,) = _axes(title, height=1.3 + 0.34 * len(table))
-    y = _rows(ax, table.index)
+    figure, (ax,) = _axes(title, height=1.3 + _tall(table.index))
+    _joined(ax, _rows(ax, table.index), table, columns)
+    ax.set(xlabel=xlabel)
+    figure.legend(loc="outside lower center", ncols=len(columns), fontsize=9)  # on no row
+    return figure
+
+
+def _joined(ax: plt.Axes, y: np.ndarray, table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Two values a row at the (n,) heights y, joined by a line."""
     ax.hlines(y, table[columns[0]], table[columns[1]], color="#999999", lw=1)
     for i, column in enumerate(columns):
         ax.scatter(table[column], y, s=45, zorder=3, **_series(i, column))
-    ax.set(xlabel=xlabel)
-    figure.legend(loc="outside lower center", ncols=len(columns), fontsize=9)  # on no row
+
+
+@styled
+def beside_by_unit(table: pd.DataFrame, columns: Sequence[str], title: str, units: Sequence[str]) -> Figure:
+    """Two values a row joined by a line, the rows of each unit on an axis of their own."""
+    parts = dict(list(table.groupby(np.asarray(units), sort=False)))
+    heights = [_tall(table.index) * len(part) / len(table) + 0.6 for part in parts.values()]
+    figure, axes = plt.subplots(
+        len(parts), figsize=(7.2, 0.9 + sum(heights)), height_ratios=heights, squeeze=False
+    )
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    for ax, (unit, part) in zip(axes[:, 0], parts.items()):
+        _joined(ax, _rows(ax, part.index), part, columns)
+        ax.axvline(0, color="#888888", lw=1, ls="--")
+        ax.set(xlabel=unit)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(columns), fontsize=9)
     return figure
 
 

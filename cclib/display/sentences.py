@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy.stats import binomtest
 
 from cclib import cost, stats
 from cclib.cascades import Cascade
-from cclib.display.verdicts import MARGIN, against_mixing, of_chain, signed
+from cclib.display.verdicts import MARGIN, against_mixing, of_chain, place, signed
 from cclib.display.verdicts import points as in_points
-from cclib.experiments.results import above_mixing
+from cclib.experiments.commercial_api import saved_column
+from cclib.experiments.results import above_mixing, seconds_apart, time_moved
 from cclib.experiments.sensitivity import WAYS
 from cclib.names import verbatim
 from cclib.study import Study, chains_of
@@ -24,33 +26,37 @@ def verdicts(results: Mapping[str, Cascade], margin: float = MARGIN) -> str:
     """One line a chain (Markdown): the verdict against its last model and random mixing, and its compute."""
     lines, alone = [], _models(results)
     for name, result in chains_of(results).items():
-        above = against_mixing(above_mixing(result, alone))
-        lines.append(f"- **{name}** {of_chain(result, margin)}. {_saving(result)} {above}".rstrip())
+        verdict = of_chain(result, margin)
+        above = against_mixing(above_mixing(result, alone), verdict)
+        lines.append(f"- **{name}** {verdict}. {_saving(result)} {above}".rstrip())
     none = "Here is no chain: it takes two models or more, all but the last with P(T)."
     return "\n".join(lines) or f"- {none}"
 
 
-def card_times(card: Mapping[str, Any], shown: pd.DataFrame) -> str:
+def card_times(card: Mapping[str, Any], shown: pd.DataFrame, published: str) -> str:
     """What measured the Time columns, and what they say (Markdown).
 
     Args:
         card: a card's figures, as `speed/gpu.py` writes them.
+        published: the hardware of the paper's own column.
         shown: a row a table and chain, with "time, paper" and "time, true shapes".
     """
     versions = ", ".join(f"{name} {number}" for name, number in card["versions"].items())
-    text = (
-        f"Measured on one {card['card']} ({card['date']}; {versions}) by {card['measured by']}; "
-        f"{card['questions']:,} prompts of MMLU's lengths, bfloat16, random weights."
+    text = f"The paper's times are of {published}. "
+    text += (
+        f"The others were measured on one {card['card']} ({card['date']}; {versions}) by "
+        f"{card['measured by']}; {card['questions']:,} prompts of MMLU's lengths, bfloat16, random weights."
     )
     if any(len(shape["seconds of n questions"]) == 1 for shape in card["shapes"].values()):
         text += " All questions were run; seconds of fewer are taken in proportion."
     here = shown["time, true shapes"].dropna()
     dearer = [chain for _, chain in here.index[here > 0]]
-    said = f"{', '.join(dearer)} {'take' if len(dearer) > 1 else 'takes'}" if dearer else "No chain takes"
-    text += f"\n\n{said} longer than the last model alone."
+    said = f"{', '.join(dearer)} {'take' if len(dearer) > 1 else 'takes'}" if dearer else "no chain takes"
+    text += f"\n\nOn this card {said} longer than the last model alone."
     only_here = here[shown["time, paper"].reindex(here.index).isna()]
     for (_, chain), value in only_here.items():
-        text += f" {chain}, for which the paper gives no time, takes {value:+.1%}."
+        moved = f"{abs(value):.1%} {'more' if value > 0 else 'less'}"
+        text += f" {chain}, for which the paper gives no time, takes {moved} than its last model alone."
     return verbatim(text)
 
 
@@ -90,11 +96,15 @@ def _models(results: Mapping[str, Cascade]) -> dict[str, Trace]:
     return {name: r.stages[0] for name, r in results.items() if len(r.stages) == 1}
 
 
+NEAR = 0.1  # of accuracy
+
+
 def near_chance(study: Study) -> list[str]:
     """A line for every model that is not shown to beat the best constant answer (Markdown).
 
     Guessing among the options is the wrong opponent where one letter is right more often: always naming that
-    letter needs no model. The test is the binomial's, one-sided, at 5 %.
+    letter needs no model. The test is the binomial's, one-sided, at 5 %. A model is near chance where its
+    accuracy's interval ends less than NEAR above that; where it ends higher, the questions are too few.
     """
     if study.test[0].column("response") is not None:
         return []  # open questions: there is nothing to guess among
@@ -102,11 +112,17 @@ def near_chance(study: Study) -> list[str]:
     for name, trace in zip(study.models, study.test):
         share, constant = best_constant(trace)
         p = binomtest(int(trace.correct.sum()), len(trace), share, "greater").pvalue
-        if p >= 0.05:
-            found.append(
-                f"- **{name} is near chance**: {trace.correct.mean():.1%} right, where {constant} is right "
-                f"in {share:.1%} (p = {p:.2g}). A stage that knows little has little to keep."
-            )
+        if p < 0.05:
+            continue
+        low, high = stats.accuracy_interval(trace.correct)
+        right = f"{trace.correct.mean():.1%} right ({low:.1%} to {high:.1%})"
+        chance = f"where {constant} is right in {share:.1%} (p = {p:.2g})"
+        if high < share + NEAR:
+            said, so = "is near chance", "A stage that knows little has little to keep."
+        else:
+            said = f"is not shown to be above chance on {len(trace):,} questions"
+            so = "So few leave open whether it is: ask more."
+        found.append(f"- **{name} {said}**: {right}, {chance}. {so}")
     return found
 
 
@@ -131,6 +147,29 @@ def _moves(saved: float) -> str:
     return f"falls by {saved:.1%}" if saved >= 0 else f"*rises* by {-saved:.1%}"
 
 
+def times_here(study: Study, results: Mapping[str, Cascade]) -> str:
+    """A line on time: what the chains take, or why their seconds are not compared (Markdown)."""
+    chains = chains_of(results)
+    if not chains:
+        return ""
+    if why := seconds_apart(study.test):
+        return f"- **Time is not compared**: {why}."
+    said = [
+        f"{name} takes {abs(moved):.1%} {'more' if moved > 0 else 'less'}"
+        for name, moved in ((name, time_moved(result)) for name, result in chains.items())
+    ]
+    line = f"- **Time**, every pass counted, against the last model alone: {', '.join(said)}."
+    took = [trace.seconds.sum() for trace in study.test]
+    for i, (small, large) in enumerate(pairwise(study.test)):
+        if took[i] >= took[i + 1]:
+            slow, fast = study.models[i : i + 2]
+            line += (
+                f" {slow}, of {small.n_layers} layers, is no faster than {fast}, of {large.n_layers}: layers "
+                "are passed one after the other."
+            )
+    return f"{line} The models were timed one after the other, each as it was recorded."
+
+
 def cautions(study: Study, results: Mapping[str, Cascade]) -> str:
     """What a reader must know before believing the tables (Markdown)."""
     found = [*(f"- {verbatim(note)}" for note in study.notes), *near_chance(study)]
@@ -145,15 +184,39 @@ def cautions(study: Study, results: Mapping[str, Cascade]) -> str:
     return "\n".join(found)
 
 
-def savings_in_words(bought: pd.DataFrame) -> str:
-    """A line a chain of `commercial`: tokens saved, accuracy moved (Markdown)."""
-    chains = bought.dropna(subset=["PD (points)"]) if "PD (points)" in bought else bought.iloc[:0]
-    return "\n".join(
-        f"- **{name}** saves {row['reduced tokens of the last stage']:.1%} of the last stage's tokens and "
-        f"moves accuracy by {row['PD (points)']:+.2f} points "
-        f"({row['PD (points) interval'][0]:+.2f} to {row['PD (points) interval'][1]:+.2f})."
-        for name, row in chains.iterrows()
+def other_questions(study: Study, papers: str) -> str:
+    """What a difference from the paper's accuracies cannot say where its questions are others (Markdown).
+
+    Args:
+        papers: what the paper's table is of, "MMLU".
+    """
+    if study.benchmark == papers.lower():
+        return ""
+    return (
+        f"- **The questions.** The paper's are {papers}'s, these are {verbatim(study.benchmark)}'s: a "
+        "difference between their accuracies is one of tests as well as of models, and its interval does not "
+        "tell the two apart. What can be set beside the paper's is what a chain loses and saves."
     )
+
+
+def savings_in_words(bought: pd.DataFrame) -> str:
+    """A line a chain of `commercial`: tokens or questions saved, accuracy moved, random mixing (Markdown)."""
+    column, lines = saved_column(bought), []
+    for name, row in bought.dropna(subset=[column]).iterrows() if column else ():
+        low, high = row[f"{column}, interval"]
+        unit = column.split()[1]
+        line = (
+            f"- **{name}** saves {row[column]:.1%} of the last stage's {unit} ({low:.1%} to {high:.1%}) and "
+            f"moves accuracy by {signed(row['PD (points)'], row['PD (points) interval'])} points."
+        )
+        if pd.notna(row.get("points above random mixing")):
+            ends = row["points above random mixing interval"]
+            line += (
+                f" It {place(ends)} random mixing with as many questions sent: "
+                f"{signed(row['points above random mixing'], ends)} points."
+            )
+        lines.append(line)
+    return "\n".join(lines)
 
 
 SAME = "cannot be told apart from"

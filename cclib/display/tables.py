@@ -38,7 +38,6 @@ FORMATS = {
     "sent": PERCENT,
     "p": "{:.3g}",
     "chi-squared": "{:.2f}",
-    "USD": "{:,.4g}",
     "difference": POINTS,
     "above": POINTS,
     "gain": POINTS,
@@ -71,11 +70,35 @@ def show(table: pd.DataFrame, caption: str = "") -> Styler:
     return styler.set_caption(html.escape(caption)) if caption else styler
 
 
+def by_unit(table: pd.DataFrame) -> pd.DataFrame:
+    """Headlines as text, each row in its own unit: two decimals of points and per cent, p-values as p.
+
+    The interval stands beside the number here; a dagger marks what the paper does not print (`derived`).
+    """
+    text = {"p": _formatter(FORMATS["p"])}
+    rows = []
+    for row in table.to_dict("records"):
+        number = text.get(row["unit"], _formatter("{:.2f}"))
+        moved = text.get(row["unit"], _formatter(POINTS))
+        rows.append(
+            {
+                "unit": row["unit"],
+                "paper": number(row["paper"]) + " †" * row["derived"],
+                "here": number((row["here"], row["interval"])),
+                "difference": moved(row["difference"]),
+                "if missing": row["if missing"],
+            }
+        )
+    return pd.DataFrame(rows, table.index)
+
+
 def _pattern(column: object, values: pd.Series) -> str:
     """How a column's numbers are printed: by its name, else with digits that suit its largest number."""
     name = str(column)
     if unit := next((u for u in UNITS if name.endswith(u)), None):
         return UNITS[unit]
+    if name.startswith("USD") or name.endswith("usd_per_million"):
+        return f"{{:,.{_decimals(values)}f}}"
     if "(points)" in name or name.startswith("points above"):
         return POINTS
     if key := next((k for k in FORMATS if re.match(rf"{re.escape(k)}(?!\w)", name)), None):
@@ -86,6 +109,13 @@ def _pattern(column: object, values: pd.Series) -> str:
     if len(sizes) == 0 or sizes.max() >= 1e7 or sizes.min() < 1e-3 * min(1, sizes.max()):
         return "{:,.3g}"  # no number of decimals suits all of them
     return f"{{:,.{max(0, 2 - int(np.floor(np.log10(sizes.max()))))}f}}"
+
+
+def _decimals(values: pd.Series) -> int:
+    """Decimals of dollars: cents, or so many more that the smallest amount shows two digits."""
+    least = values[values > 0].min()
+    most = 2 if np.isnan(least) else max(2, 1 - int(np.floor(np.log10(least))))
+    return next((d for d in range(2, most) if np.allclose(values.round(d), values, rtol=1e-9, atol=0)), most)
 
 
 def _with_intervals(table: pd.DataFrame) -> pd.DataFrame:

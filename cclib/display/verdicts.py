@@ -79,17 +79,28 @@ def of_chain(result: Cascade, margin: float = MARGIN) -> Verdict:
     return judge(test.b, test.c, len(result.stage), margin, kept=bool(result.stage_counts[:-1].sum()))
 
 
-def against_mixing(mixing: Mixing | None) -> str:
-    """A sentence on a cascade against random mixing; "" where the compute is not known."""
+def against_mixing(mixing: Mixing | None, verdict: Verdict) -> str:
+    """A sentence on a cascade against random mixing; "" where the compute is not known.
+
+    Args:
+        verdict: on the cascade against its last model. Where it costs more and may be the more accurate, the
+            last model is the cheaper, and not shown to be the better buy.
+    """
     if mixing is None:
         return ""
     if mixing.dearer:
-        return "With every pass counted it costs no less than its last model alone, which is the better buy."
+        buy = "cheaper" if verdict.kind in ("gains", "undecided") else "better buy"
+        return f"With every pass counted it costs no less than its last model alone, which is the {buy}."
     (low, high), (a, b) = mixing.interval, mixing.models
     numbers = f"{mixing.points:+.2f} points (95 % interval {low:+.2f} to {high:+.2f})"
-    said = "is above" if low > 0 else "is *below*" if high < 0 else "is not shown to beat"
-    pair = f"{a} and {b}, the best pair"
-    return f"At the same compute, every pass counted, it {said} random mixing of {pair}: {numbers}."
+    where = f"it {place(mixing.interval)} random mixing of {a} and {b}, the best pair"
+    return f"At the same compute, every pass counted, {where}: {numbers}."
+
+
+def place(interval: tuple[float, float]) -> str:
+    """Where something stands beside random mixing, from the interval of the difference."""
+    low, high = interval
+    return "is above" if low > 0 else "is *below*" if high < 0 else "is not shown to beat"
 
 
 def leader(table: pd.DataFrame, value: str, interval: str) -> str:

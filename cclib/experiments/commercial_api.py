@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cclib import cost, replay, stats
-from cclib.cascades import cascade, keeps
+from cclib import replay, stats
+from cclib.cascades import Cascade, cascade, keeps
 from cclib.experiments.results import points_above
 from cclib.names import slug
 from cclib.stats import NO_INTERVAL
@@ -79,10 +80,13 @@ def with_last_stage(study: Study, last: Trace, keep: int | None = None) -> Study
 def commercial(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     """Table 4 for this study: every model, and none, before its last stage; then all of them, where several.
 
-    P(IK) is used where every stage before the last has it. Reduced tokens are output tokens, as in the
-    paper; where the last stage has no tokens on record, all questions count alike.
+    P(IK) is used where every stage before the last has it. Saved are output tokens, as in the paper; where
+    the last stage has none on record, questions, and the column says so. Random mixing sends as many
+    questions to the last stage by chance, and lets the stage before it answer the others.
     """
     last = study.test[-1]
+    unit = "questions" if _tokens(last) is None else "tokens"
+    column = f"reduced {unit} of the last stage"
     rows = {
         study.models[-1]: {
             "accuracy": stats.accuracy(last.correct),
@@ -99,26 +103,51 @@ def commercial(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
         with_pik = all(trace.p_ik is not None for trace in stages)
         result = cascade([*stages, last], pt, pik if with_pik else None)
         points, interval = points_above(result.correct, last.correct)
-        sent = int(result.stage_counts[-1])
+        kept, (saved, saved_interval) = result.stage < len(members), _last_stage_saving(result)
         rows[study.chain_name((*members, end))] = {
             "accuracy": result.accuracy,
             "accuracy interval": stats.accuracy_interval(result.correct),
-            "questions sent": sent,
+            "questions sent": int((~kept).sum()),
             "PD (points)": points,
             "PD (points) interval": interval,
-            "reduced tokens of the last stage": _last_stage_saving(result),
-            "reduced interval": stats.wilson(len(study) - sent, len(study)) if len(study) else NO_INTERVAL,
+            column: saved,
+            f"{column}, interval": saved_interval,
+            **_above_mixing(result.correct, stages[-1].correct, last.correct, kept),
             "P(IK) used": "yes" if with_pik else "no",
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model or chain")
 
 
-def _last_stage_saving(result) -> float:
-    """Share of the last stage's output tokens that are not bought; of its questions without tokens."""
-    tokens = cost.tokens(result, "paper", "output")
-    if np.isnan(tokens.reference):
-        return 1 - result.stage_counts[-1] / len(result.stage)
-    return float(1 - tokens.stages[-1] / tokens.reference)
+def _tokens(last: Trace) -> np.ndarray | None:
+    """(n,) output tokens of a last stage, or None where not all are on record."""
+    tokens = last.column("output_tokens")
+    return None if tokens is None or np.isnan(tokens.astype(float)).any() else tokens.astype(float)
+
+
+def saved_column(table: pd.DataFrame) -> str | None:
+    """The column of `commercial`'s table that holds what is saved; None where the table has no chain."""
+    return next((c for c in table if re.fullmatch(r"reduced (questions|tokens) of the last stage", c)), None)
+
+
+def _last_stage_saving(result: Cascade) -> tuple[float, tuple[float, float]]:
+    """Share of the last stage's output tokens, else questions, that is not bought, and its interval."""
+    kept, tokens = result.stage < len(result.stages) - 1, _tokens(result.stages[-1])
+    if tokens is None or np.ptp(tokens) == 0:  # all questions count alike
+        return float(kept.mean()), stats.wilson(int(kept.sum()), len(kept))
+    saved = stats.bootstrap(lambda spared, bought: spared.sum() / bought.sum(), tokens * kept, tokens)
+    return float(tokens[kept].sum() / tokens.sum()), saved
+
+
+def _above_mixing(
+    right: np.ndarray, small: np.ndarray, large: np.ndarray, kept: np.ndarray
+) -> dict[str, object]:
+    """Points above sending as many of n questions to the large model by chance; all (n,), right answers."""
+    points, interval = np.nan, NO_INTERVAL
+    if 0 < kept.sum() < len(kept):
+        gain = right - (kept.mean() * small + (1 - kept.mean()) * large)
+        low, high = stats.bootstrap(lambda drawn: drawn.mean(axis=1), gain, vectorised=True)
+        points, interval = 100 * float(gain.mean()), (100 * low, 100 * high)
+    return {"points above random mixing": points, "points above random mixing interval": interval}
 
 
 def with_gpt4(study: Study, pt: float, pik: float | None) -> pd.DataFrame | None:
@@ -137,7 +166,15 @@ def _figures(study: Study, file: str, at: list[float | None]) -> pd.DataFrame | 
     """What an export holds with GPT-4 as the last stage, at these thresholds; GPT-4 alone comes first."""
     table, made_at = replay.read_figures(Path(study.source.traces_dir) / file)
     whole = table is not None and table["questions sent"].iloc[0] == len(study)  # not a part of them (limit)
-    return table if whole and made_at == at and study.benchmark == "mmlu" else None
+    if not whole or made_at != at or study.benchmark != "mmlu":
+        return None
+    questions = "reduced questions of the last stage"  # GPT-4's tokens are on no record; exports said tokens
+    return table.rename(
+        columns={
+            "reduced tokens of the last stage": questions,
+            "reduced interval": f"{questions}, interval",
+        }
+    )
 
 
 def gpt4_answers(study: Study) -> Trace | None:
@@ -188,11 +225,8 @@ def _kept(small: Trace, large: Trace, kept: np.ndarray) -> dict[str, object]:
     n, sent = len(kept), int((~kept).sum())
     right = np.where(kept, small.correct, large.correct)
     points, interval = points_above(right, large.correct)
-    mixed = kept.mean() * small.correct + (1 - kept.mean()) * large.correct  # as many sent, by chance
-    low, high = stats.bootstrap(lambda drawn: drawn.mean(axis=1), right - mixed, vectorised=True)
     read = small.prompt_tokens if small.prompt_tokens is not None else np.full(n, np.nan)
     dollars = (read * GPT4_PRICE[0] + GPT4_PRICE[1]) / 1e6
-    between = 0 < sent < n
     return {
         "questions": n,
         "accuracy": stats.accuracy(right),
@@ -203,6 +237,5 @@ def _kept(small: Trace, large: Trace, kept: np.ndarray) -> dict[str, object]:
         "reduced questions": 1 - sent / n,
         "reduced questions interval": stats.wilson(n - sent, n),
         "USD for 1,000 questions": float(1000 * dollars[~kept].sum() / n),
-        "points above random mixing": 100 * float((right - mixed).mean()) if between else np.nan,
-        "points above random mixing interval": (100 * low, 100 * high) if between else NO_INTERVAL,
+        **_above_mixing(right, small.correct, large.correct, kept),
     }

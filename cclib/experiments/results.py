@@ -6,7 +6,7 @@ intervals are 95 %.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -16,6 +16,7 @@ import pandas as pd
 from cclib import cost, stats
 from cclib.cascades import Cascade, cascade
 from cclib.cost import parameters_from_shape, saving_interval
+from cclib.names import slug
 from cclib.policies.walks import Step, Walk
 from cclib.study import Study
 from cclib.traces import Trace, read_trace
@@ -60,8 +61,7 @@ def accuracy(study: Study, pt: float, pik: float | None, margin: float = 0.01) -
     """Tables 1 and 3: accuracy, performance drop, reduced compute by both accountings, and time.
 
     All differences are to the chain's own last model, but for `above_mixing`. "p, equivalence" is small where
-    the two differ by less than the margin. "time" is the change of the summed seconds of all passes made, as
-    recorded, against the last model on every question.
+    the two differ by less than the margin. "time" is `time_moved`'s.
     """
     rows = {}
     for name, result in study.run_chains(pt, pik).items():
@@ -72,13 +72,48 @@ def accuracy(study: Study, pt: float, pik: float | None, margin: float = 0.01) -
         if len(result.stages) > 1:
             mixing = above_mixing(result, dict(zip(study.models, study.test)))
             row |= against_last_model(result, margin) | {
-                "reduced compute, every pass, interval": saving_interval(result, "every-pass"),
                 "above random mixing (points)": mixing.points if mixing else np.nan,
                 "above random mixing, interval": mixing.interval if mixing else stats.NO_INTERVAL,
-                "time": -cost.seconds(result, "every-pass").reduced,
+                "time": time_moved(result),
             }
         rows[name] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model or chain")
+
+
+UNEVEN = 2.0  # times as many seconds a token on the slowest tenth of the questions as on the fastest
+
+
+def seconds_apart(stages: Sequence[Trace]) -> str:
+    """Why the seconds of these stages, taken as each was recorded, cannot be compared; "" where they can.
+
+    They measure what else the machine did as well as the model. A trace does not say what that was, but where
+    a model's own seconds a token range over a factor of UNEVEN, they are no measure of the model.
+    """
+    bare = [slug(t.model) for t in stages if t.seconds is None or t.prompt_tokens is None]
+    if bare:
+        return f"of {', '.join(bare)} no seconds are on record"
+    devices = [str(t.provenance.get("device", "not known")) for t in stages]
+    if len(set(devices)) > 1:
+        return f"the models ran on different devices ({', '.join(devices)})"
+    spread = {}
+    for trace in stages:
+        fast, slow = np.quantile(trace.seconds / np.maximum(trace.prompt_tokens, 1), [0.1, 0.9])
+        spread[slug(trace.model)] = slow / fast if fast else np.inf
+    worst = max(spread, key=spread.get)
+    if spread[worst] > UNEVEN:
+        return (
+            f"as {worst} was recorded, the slowest tenth of the questions took {spread[worst]:.1f} times as "
+            "many seconds a token as the fastest, so that the seconds are not the model's alone"
+        )
+    return ""
+
+
+def time_moved(result: Cascade) -> float:
+    """Change of the summed seconds of all passes made, against the last model on every question, as a share.
+
+    NaN where `seconds_apart` says that they cannot be compared.
+    """
+    return np.nan if seconds_apart(result.stages) else -cost.seconds(result, "every-pass").reduced
 
 
 def macro(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
@@ -287,17 +322,32 @@ def against_last_model(result: Cascade, margin: float = 0.01) -> dict[str, objec
     """
     last = result.stages[-1].correct
     points, interval = points_above(result.correct, last)
-    test = stats.mcnemar(result.correct, last)
+    test, alone = stats.mcnemar(result.correct, last), float(last.mean())
+    relative = tuple(x / alone for x in interval) if alone else stats.NO_INTERVAL
     return {
         "accuracy": result.accuracy,
+        "accuracy interval": stats.accuracy_interval(result.correct),
         "PD (points)": points,
         "PD (points) interval": interval,
         "p, equivalence": stats.equivalence(test.b, test.c, len(last), margin),
-        "PD (relative)": stats.performance_drop(float(last.mean()), result.accuracy).relative,
+        "PD (relative)": stats.performance_drop(alone, result.accuracy).relative,
+        "PD (relative) interval": relative,
         "reduced compute, paper": cost.reduced(result),
         "reduced compute, paper, interval": saving_interval(result, "paper"),
         "reduced compute, every pass": cost.reduced(result, "every-pass"),
+        "reduced compute, every pass, interval": saving_interval(result, "every-pass"),
     }
+
+
+# what a table of many runs shows of each
+AGAIN = (
+    "accuracy",
+    "PD (points)",
+    "PD (points) interval",
+    "p, equivalence",
+    "reduced compute, paper",
+    "reduced compute, every pass",
+)
 
 
 def to_frame(rows: dict, names: list[str]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cclib import cost, stats
 from cclib.cascades import cascade, sweep
-from cclib.experiments.results import GRID, against_last_model, points_above, to_frame
+from cclib.experiments.results import AGAIN, GRID, against_last_model, points_above, to_frame
 from cclib.study import Study
 from cclib.thresholds import candidates, choose_thresholds, keep_promise
 from cclib.traces import Trace
@@ -198,7 +198,7 @@ def over_seeds(studies: Sequence[Study], pt: float, pik: float | None) -> pd.Dat
             break
         result = cascade(study.chain(chains[-1]), pt, study.threshold(pik))
         row = against_last_model(result)
-        del row["PD (relative)"], row["reduced compute, paper, interval"]
+        row = {name: row[name] for name in AGAIN}
         row |= {
             f"AUROC of P(IK), {name}": stats.auroc(t.correct, t.p_ik)
             for name, t in zip(study.models, study.test)

@@ -6,7 +6,7 @@ families have it. What has no counterpart stays in the table, with a dash.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,8 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from cclib import cost, paper, stats
 from cclib.cascades import Cascade, cascade
-from cclib.cost import saving_interval
 from cclib.experiments.ablation import without_pik
-from cclib.experiments.results import against_last_model, fates, macro_of, to_frame
+from cclib.experiments.results import against_last_model, fates, macro_of, time_moved, to_frame
 from cclib.paper.audit.costs import every_pass
 from cclib.study import Study
 
@@ -40,6 +39,21 @@ def counterpart(study: Study, chain: str, labels: Sequence[str] = LABELS[1]) -> 
     return None if None in members else study.chain_name(members)
 
 
+def main_pair(study: Study, number: int = 1) -> str:
+    """The chain of two in a table of the paper that this family's largest models play: "8B → 70B".
+
+    Two models are the smallest and the largest, so that they stand for "3B → 70B".
+    """
+    small, middle, large = LABELS[number]
+    return f"{small if len(study.models) == 2 else middle}{paper.ARROW}{large}"
+
+
+def playing(study: Study, pt: float, pik: float | None, chain: str, number: int = 1) -> Cascade | None:
+    """What the chain did here that plays one of the paper's; None where none of two models or more does."""
+    result = study.run_chains(pt, pik).get(counterpart(study, chain, LABELS[number]))
+    return result if result and len(result.stages) > 1 else None
+
+
 Row = tuple[dict, str, Cascade | None]  # of the paper's table; the chain here, or a dash; what it did
 
 
@@ -58,11 +72,7 @@ def beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFr
         printed = row["accuracy_percent"] / 100
         low, high = stats.accuracy_interval(result.correct) if result else stats.NO_INTERVAL
         ours = result.accuracy if result else np.nan
-        moved, moved_interval = np.nan, stats.NO_INTERVAL
-        if result and len(result.stages) > 1:
-            against = against_last_model(result)
-            part = 1 if drop == "PD (points)" else result.stages[-1].correct.mean()
-            moved, moved_interval = against[drop], tuple(x / part for x in against["PD (points) interval"])
+        against = against_last_model(result) if result and len(result.stages) > 1 else {}
         rows[row["models"]] = {
             "here": name,
             "accuracy, paper": printed,
@@ -71,8 +81,8 @@ def beside(study: Study, number: int, pt: float, pik: float | None) -> pd.DataFr
             "difference (points)": 100 * (ours - printed),
             "difference interval": _apart(result, printed, number),
             f"{drop}, paper": row["pd_percent"],
-            f"{drop}, here": moved,
-            f"{drop} interval": moved_interval,
+            f"{drop}, here": against.get(drop, np.nan),
+            f"{drop} interval": against.get(f"{drop} interval", stats.NO_INTERVAL),
         }
     return to_frame(rows, ["paper"])
 
@@ -103,10 +113,12 @@ def compute_beside(study: Study, number: int, pt: float, pik: float | None) -> p
                 "reduced compute, paper, interval", stats.NO_INTERVAL
             ),
             "reduced, here, every pass": ours.get("reduced compute, every pass", np.nan),
-            "reduced, here, every pass, interval": saving_interval(*every) if result else stats.NO_INTERVAL,
+            "reduced, here, every pass, interval": ours.get(
+                "reduced compute, every pass, interval", stats.NO_INTERVAL
+            ),
             "reduced, here, with early exit": cost.reduced(*every, early_exit=True) if result else np.nan,
             "time, paper": row.get("time_percent", np.nan) / 100,
-            "time, here": -cost.seconds(*every).reduced if result else np.nan,
+            "time, here": time_moved(result) if result else np.nan,
         }
     return to_frame(rows, ["paper"])
 
@@ -185,20 +197,42 @@ def open_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
     for row, name, result in _pairs(study, 11, pt, pik):
         here = fate.loc[name] if result else {}
         chain = result if result and len(result.stages) > 1 else None
-        saved = [cost.reduced(chain, a, per_token=True) if chain else np.nan for a in cost.ACCOUNTINGS]
+        ours = against_last_model(chain) if chain else {}
         rows[row["models"]] = {
             "here": name,
             "accuracy, paper": row["accuracy"],
             "accuracy, here": here.get("accuracy", np.nan),
+            "accuracy interval": here.get("accuracy interval", stats.NO_INTERVAL),
             "share false, paper": row["hallucination_rate"],
             "share false, here": here.get("share false (hallucination rate)", np.nan),
-            "PD (relative), paper": row["pd_percent"],
-            "PD (relative), here": against_last_model(chain)["PD (relative)"] if chain else np.nan,
+            "share false, interval": here.get("share false, interval", stats.NO_INTERVAL),
+            **_lost(row, ours),
             "reduced cost, paper": row["reduced_cost_percent"] / 100,
-            "reduced compute, here": saved[0],
-            "reduced compute, here, every pass": saved[1],
+            **_saved("reduced compute", ours),
         }
     return to_frame(rows, ["paper"])
+
+
+def _lost(row: Mapping, ours: Mapping) -> dict[str, object]:
+    """The relative drop of a published row and of a chain here (`against_last_model`, empty where none)."""
+    return {
+        "PD (relative), paper": row["pd_percent"],
+        "PD (relative), here": ours.get("PD (relative)", np.nan),
+        "PD (relative) interval": ours.get("PD (relative) interval", stats.NO_INTERVAL),
+    }
+
+
+def _saved(name: str, ours: Mapping) -> dict[str, object]:
+    """What a chain here saves by both accountings, each with its interval."""
+    ways = {"paper": f"{name}, here", "every pass": f"{name}, here, every pass"}
+    return {
+        column: value
+        for way, here in ways.items()
+        for column, value in (
+            (here, ours.get(f"reduced compute, {way}", np.nan)),
+            (f"{here}, interval", ours.get(f"reduced compute, {way}, interval", stats.NO_INTERVAL)),
+        )
+    }
 
 
 def every_pass_at_the_papers_counts() -> pd.DataFrame:
@@ -229,8 +263,7 @@ def table5_beside(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
             "PD (points), here": here.get("PD (points)", np.nan),
             "PD (points) interval": here.get("PD (points) interval", stats.NO_INTERVAL),
             "reduced, paper": row["reduced_compute_percent"] / 100,
-            "reduced, here": here.get("reduced compute, paper", np.nan),
-            "reduced, here, every pass": here.get("reduced compute, every pass", np.nan),
+            **_saved("reduced", here),
         }
     return to_frame(rows, ["paper", "rule"])
 
@@ -250,10 +283,9 @@ def table15_beside(study: Study, pik: float | None) -> pd.DataFrame:
         rows[f"{row['pik']} P(IK)", row["pt_percent"] / 100] = {
             "accuracy, paper": row["accuracy"],
             "accuracy, here": here.get("accuracy", np.nan),
-            "PD (relative), paper": row["pd_percent"],
-            "PD (relative), here": here.get("PD (relative)", np.nan),
+            "accuracy interval": here.get("accuracy interval", stats.NO_INTERVAL),
+            **_lost(row, here),
             "reduced, paper": row["reduced_compute_percent"] / 100,
-            "reduced, here": here.get("reduced compute, paper", np.nan),
-            "reduced, here, every pass": here.get("reduced compute, every pass", np.nan),
+            **_saved("reduced", here),
         }
     return to_frame(rows, ["rule", "threshold"])
