@@ -7,9 +7,6 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-from cclib.cascades import cascade as cascade
-from cclib.cascades import sweep as sweep
-
 __version__ = "0.1.0"
 
 # tqdm warns each kernel without ipywidgets, as soon as transformers is imported; nothing here needs them
@@ -22,6 +19,8 @@ _HOME = {
     "load_model": "models.load",
     "Trace": "traces",
     "collect": "recording",
+    "cascade": "cascades",
+    "sweep": "cascades",
     "few_shot": "prompts",
     "read_trace": "traces",
     "PIK": "confidence.p_ik",
@@ -40,7 +39,7 @@ _MODULES = {
     "recording", "stats", "study", "thresholds", "traces",
 }  # fmt: skip
 
-__all__ = sorted([*_HOME, "cascade", "sweep"])
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from cclib.book import explorer, front, pdf, plan, teaching
-from cclib.book.editions import FOLDER, Book, add_edition, refresh
 from cclib.names import FAMILIES
-from cclib.traces import damaged_parts
 
+PRICES = "a CSV: model, input_usd_per_million, output_usd_per_million; default: the paper's prices"
+
+# What a command needs is imported by it, so that no other waits for it.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 editions = typer.Typer(no_args_is_help=True, help="The book's editions: execute, list, add, publish.")
 app.add_typer(editions, name="editions")
@@ -23,8 +23,6 @@ teach = typer.Typer(no_args_is_help=True, help="The book in a classroom: student
 app.add_typer(teach, name="teach")
 policy = typer.Typer(no_args_is_help=True, help="Which model is asked, and when: choose with proof, apply.")
 app.add_typer(policy, name="policy")
-app.command("plan")(plan.command)
-# a module that has commands of its own is added here: app.add_typer(...), or app.command("name")(call)
 
 
 @app.callback()
@@ -38,6 +36,9 @@ def build(
 ):
     """Execute the notebooks that are out of date, refresh the prose of the others, write _toc.yml
     and the explorer's data."""
+    from cclib.book import explorer, front, plan, teaching
+    from cclib.book.editions import FOLDER, Book, refresh
+
     book = Book()
     book.build(names or [], echo=typer.echo)
     refresh(Path("_toc.yml"), book.toc())
@@ -52,6 +53,8 @@ def build(
 @editions.command()
 def status():
     """Say which executed notebooks are out of date; exit with 1 if any is."""
+    from cclib.book.editions import Book
+
     book = Book()
     stale = 0
     for edition in book.editions.values():
@@ -65,6 +68,8 @@ def status():
 @editions.command()
 def toc(check: Annotated[bool, typer.Option(help="only say whether it is in step")] = False):
     """Write _toc.yml from the editions and the notebooks; parts written by hand stay."""
+    from cclib.book.editions import Book, refresh
+
     book = Book()
     if not check:
         refresh(Path("_toc.yml"), book.toc())
@@ -86,6 +91,8 @@ def add(
     title: str | None = None,
 ):
     """Write editions/NAME.yml."""
+    from cclib.book.editions import add_edition
+
     listed = re.split(r"[,\s]+", models.strip())
     given = {
         "models": listed if len(listed) > 1 else listed[0],
@@ -107,6 +114,7 @@ def publish(
     ] = None,
 ):
     """Write to book/editions/NAME/traces what the edition's chapters need to replay without its models."""
+    from cclib.book.editions import FOLDER, Book
     from cclib.book.export import publish as export
 
     edition = Book().choose([name])[0]
@@ -125,6 +133,26 @@ def publish(
         typer.echo(f"to replay it, add this line to editions/{name}.yml:\ntraces: {folder.as_posix()}")
 
 
+@app.command("plan")
+def plan_recording(
+    models: Annotated[list[str], typer.Argument(help="a family, or hub ids")],
+    questions: int = 1_000_000,
+    tokens: Annotated[float, typer.Option(help="of a prompt, on average")] = 150,
+    card: Annotated[
+        str, typer.Option(help="by its memory; of another one it is said which are known")
+    ] = "80 GB",
+    gpus: int = 8,
+    usd: Annotated[float | None, typer.Option(help="a GPU hour; default: an assumption")] = None,
+    utilisation: Annotated[
+        float | None, typer.Option(help="share of the data sheet's rate; default: as measured, or 0.4")
+    ] = None,
+):
+    """What recording would take: memory, GPUs, hours, dollars, bytes."""
+    from cclib.book import plan
+
+    typer.echo(plan.told(models, questions, tokens, card, gpus, usd, utilisation))
+
+
 @app.command("paper-size")
 def paper_size(folder: Path, seed: int = 0):
     """Measure the chapter "At the paper's size": FOLDER holds MMLU-Pro, published answers and a reading."""
@@ -137,6 +165,9 @@ def paper_size(folder: Path, seed: int = 0):
 @app.command()
 def pictures():
     """Draw what README.md shows, from the built book, into book/pictures."""
+    from cclib.book import front
+    from cclib.book.editions import Book
+
     for path in front.pictures(Book()):
         typer.echo(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
@@ -144,6 +175,8 @@ def pictures():
 @app.command("pdf")
 def print_pdf():
     """Print the built pages to _build/html/book.pdf, by an installed Chromium."""
+    from cclib.book import pdf
+
     path = pdf.write(Path("."), echo=typer.echo)
     typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
@@ -154,6 +187,8 @@ def check(
     repair: Annotated[bool, typer.Option(help="set damaged parts aside, to be recorded anew")] = False,
 ):
     """Say which parts are damaged; exit with 1 if any is and --repair is not given."""
+    from cclib.traces import damaged_parts
+
     found = damaged_parts(store, repair)
     for path, problem in found.items():
         typer.echo(f"{path}: set aside" if repair else problem)
@@ -171,9 +206,16 @@ def choose(
         float | None, typer.Option(help="in its place: share of the last model's cost to be spent at most")
     ] = None,
     delta: Annotated[float, typer.Option(help="probability that it is lost, or spent, after all")] = 0.05,
+    proving: Annotated[
+        float | None,
+        typer.Option(help="share of the questions that prove, 0.5 of few; default: a tenth of the table"),
+    ] = None,
     accounting: Annotated[str, typer.Option(help="every-pass, or paper")] = "every-pass",
     unit: Annotated[str, typer.Option(help="FLOPs, USD or seconds")] = "FLOPs",
-    prices: Annotated[Path | None, typer.Option(help="a CSV of dollars a million tokens")] = None,
+    prices: Annotated[Path | None, typer.Option(help=PRICES)] = None,
+    sizes: Annotated[
+        list[float] | None, typer.Option(help="parameters of each model, once a model; default: as recorded")
+    ] = None,
     abstention: Annotated[float | None, typer.Option(help="price of no answer; a wrong one costs 1")] = None,
     data_dir: Path | None = None,
     limit: int | None = None,
@@ -182,19 +224,29 @@ def choose(
     device: str | None = None,
     prompt: str = "auto",
 ):
-    """Choose the cheapest policy that is proven to lose little, and write it."""
+    """Choose a policy that is proven to lose little, and write it.
+
+    The family that the training questions promise most of is tested, and the cheapest of it that is proven is
+    written; a family picked beforehand may prove more. A model behind an API is asked all the questions:
+    CCLIB_BUDGET="2.50 USD" ends that in time.
+    """
     from cclib import choose_policy, load_study
     from cclib.display.in_words import in_words
+    from cclib.policies.choose import check
+    from cclib.policies.evidence import ask_endpoints
+    from cclib.prices import read_prices
 
     if out.suffix != ".json" or not out.parent.is_dir():  # told before hours are spent
         raise ValueError(f"--out must be a .json file in a folder that is there, found {str(out)!r}")
+    check(max_drop, delta, max_cost, abstention, proving, accounting, unit)
+    read_prices(prices)
     named = models[0] if models[0] in FAMILIES else models
     study = load_study(
         named, benchmark, data_dir, limit, seed=seed, traces_dir=traces_dir, device=device, prompt=prompt
     )
-    found = choose_policy(
-        study, max_drop, delta, accounting, max_cost, unit, prices=prices, abstention=abstention
-    )
+    priced = {"unit": unit, "prices": prices, "sizes": sizes, "accounting": accounting}
+    promised = {"max_drop": max_drop, "max_cost": max_cost, "delta": delta, "abstention": abstention}
+    found = choose_policy(ask_endpoints(study), **promised, **priced, proving=proving)
     found.policy.save(out)
     typer.echo("\n".join([in_words(found.policy), *(f"Note: {note}" for note in found.notes), f"{out}"]))
 
@@ -214,7 +266,11 @@ def apply(
     questions: Annotated[Path, typer.Argument(help="a table with question, A, B ...; answer if known")],
     answers: Annotated[Path, typer.Argument(help="the CSV to write: a row a question")],
     models: Annotated[list[str] | None, typer.Option(help="where the policy's names do not lead")] = None,
-    prices: Annotated[Path | None, typer.Option(help="a CSV of dollars a million tokens")] = None,
+    instead: Annotated[
+        list[str] | None,
+        typer.Option("--as", help="gpt4.csv=openai:gpt-4o: whom to ask in the place of recorded answers"),
+    ] = None,
+    prices: Annotated[Path | None, typer.Option(help=PRICES)] = None,
     store: Annotated[Path | None, typer.Option(help="keeps an API's answers; needs right ones")] = None,
     device: str | None = None,
     data_dir: Annotated[
@@ -233,12 +289,21 @@ def apply(
     if not answers.parent.is_dir() or answers.resolve() in (questions.resolve(), path.resolve()):
         raise ValueError(f"the answers must go to a file of their own, in a folder that is there: {answers}")
     named = models[0] if models and models[0] in FAMILIES else models
+    if instead and models:
+        raise ValueError("--as says whom to ask in place of one stage, --models names all; give one of them")
+    if instead:
+        if bad := [one for one in instead if not all(one.partition("=")[::2])]:
+            raise ValueError(f"--as is STAGE=MODEL, as gpt4.csv=openai:gpt-4o; found {bad[0]!r}")
+        named = dict(one.split("=", 1) for one in instead)
     shown, prompt = chosen.stages[0].prompt or "", None
     if shown.startswith(FEW_SHOT):  # the file names its examples' benchmark, and holds their hash
         benchmark = chosen.about["benchmark"]
         train = split(load_benchmark(benchmark, data_dir), chosen.about["seed"]).train
         prompt = prompt_for(shown, benchmark, data_dir, train)
     run = live_cascade(named, asked, store=store, prompt=prompt, policy=chosen, device=device)
+    for stage, model in zip(chosen.stages, run.models):
+        if stage.recorded:
+            typer.echo(f"{model} was asked in place of {stage.model}: nobody can compare it with a record")
     run.answers(asked, prices).to_csv(answers, index=False)
     typer.echo(f"{run.table(asked, prices).T.to_string(float_format='{:.4g}'.format)}\n{answers}")
 
@@ -246,12 +311,18 @@ def apply(
 @teach.command()
 def student(folder: Path = Path("_build/student")):
     """Write every notebook without its solutions."""
+    from cclib.book import teaching
+    from cclib.book.editions import Book
+
     typer.echo(f"{len(teaching.write_students(Book(), folder))} notebooks in {folder}")
 
 
 @teach.command()
 def slides(folder: Path = Path("_build/html/slides")):
     """Write a deck of slides for each session, from the executed notebooks of Atlas."""
+    from cclib.book import teaching
+    from cclib.book.editions import Book
+
     book = Book()
     if "atlas" not in book.editions:
         typer.echo("no slides: they are made from the edition atlas, and editions/ has none of that name")
@@ -260,11 +331,29 @@ def slides(folder: Path = Path("_build/html/slides")):
         typer.echo(path)
 
 
+def in_flags(message: str, words: list[str]) -> str:
+    """A message of the package with a command's options in place of the arguments that it hands on.
+
+    Args:
+        words: of the command line.
+    """
+    command = typer.main.get_command(app)
+    for word in words:
+        command = getattr(command, "commands", {}).get(word, command)
+    flags = {p.name: p.opts[0] for p in command.params if p.param_type_name == "option"}
+    for name, flag in flags.items():
+        given = rf'\b{name}=(?!\{{)(?:"([^"]*)"|([\w.]+))?'
+        message = re.sub(given, lambda m, flag=flag: " ".join(filter(None, [flag, m[1], m[2]])), message)
+        if "_" in name:
+            message = re.sub(rf"\b{name}\b", flag, message)
+    return message
+
+
 def main() -> None:
     try:
         app()
     except (ValueError, RuntimeError, OSError) as error:  # told in a sentence, not in a traceback
-        sys.exit(f"{error}")
+        sys.exit(in_flags(str(error), sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ stage is behind an API and the call names a store: what was paid for is not paid
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cclib.models.api import APIModel
 
     Loaded = LanguageModel | APIModel
-Models = str | Sequence["str | Path | Loaded"]
+Models = str | Sequence["str | Path | Loaded"] | Mapping[str, "str | Path | Loaded"]
 THRESHOLDS = (0.9, 0.5)  # of the paper, on P(T) and P(IK)
 
 
@@ -92,7 +92,9 @@ def live_cascade(
     """Run a cascade from scratch: every stage answers only the questions that reach it.
 
     Args:
-        models: as `ask` takes them; with a policy None is those that it names.
+        models: as `ask` takes them; with a policy None is those that it names. {name of a stage: model}
+            names some of them anew: whom to ask where the policy was proven with answers on record, which
+            nobody can compare with what is asked now.
         store: folder of traces, for stages behind an API: their answers are written there as they
             arrive, and questions that are there already are not sent again.
         prompt: as `ask` takes it; of a study, `study.source.prompt`; of a policy, its own.
@@ -130,12 +132,24 @@ def _ready(
         return _by_thresholds(models, probes, pt, pik, prompt, device)
     if probes is not None or (pt, pik) != THRESHOLDS:
         raise ValueError("a policy brings its own probes and thresholds; leave probes, pt and pik out")
-    if models is None:
-        models = [stage.name or stage.model for stage in policy.stages]
-    given = {_slug(m): m for m in (expand_family(models) if isinstance(models, str) else models)}
-    if absent := [name for name in policy.models if name not in given]:
+    named = {stage.model: stage.name or stage.model for stage in policy.stages}
+    if models is None or isinstance(models, Mapping):
+        given = named | dict(models or {})
+        absent = [s.model for s in policy.stages if s.recorded and s.model not in (models or {})]
+    else:
+        given = {_slug(m): m for m in (expand_family(models) if isinstance(models, str) else models)}
+        absent = [name for name in named if name not in given]
+    if strange := [name for name in given if isinstance(models, Mapping) and name not in named]:
+        raise ValueError(f"this policy asks {', '.join(named)}, and {', '.join(strange)} is none of them")
+    if of_records := [s.model for s in policy.stages if s.recorded and s.model in absent]:
         raise ValueError(
-            f"this policy asks {', '.join(policy.models)}, found {', '.join(given)}: {', '.join(absent)} is "
+            f"{', '.join(of_records)}: this policy was proven with answers on record, and no model's weights "
+            f"or prompt are; say whom to ask: --as {of_records[0]}=openai:NAME, or in Python "
+            f'models={{"{of_records[0]}": "openai:NAME"}}'
+        )
+    if absent:
+        raise ValueError(
+            f"this policy asks {', '.join(named)}, found {', '.join(given)}: {', '.join(absent)} is "
             "missing; give those models, or choose a policy for these"
         )
     return policy, [_loaded_for(stage, given[stage.model], prompt, device) for stage in policy.stages]

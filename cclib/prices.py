@@ -24,13 +24,17 @@ def read_prices(prices: Prices | None = None) -> pd.DataFrame:
             Default: the paper's (Table 12, April 2025), in `cclib/paper/tables/prices.csv`.
 
     Raises:
+        FileNotFoundError: the CSV is not there.
         ValueError: a column is missing, a model is priced twice, or a price is not a number >= 0.
     """
     wanted = ["input_usd_per_million", "output_usd_per_million"]
     if isinstance(prices, Mapping):
         table = pd.DataFrame.from_dict(dict(prices), orient="index", columns=wanted)
     else:
-        table = prices if isinstance(prices, pd.DataFrame) else pd.read_csv(prices or PRICES)
+        given = PRICES if prices is None else prices
+        if not isinstance(given, pd.DataFrame) and not Path(given).is_file():
+            raise FileNotFoundError(f"no prices at {given}; give a CSV with {', '.join(('model', *wanted))}")
+        table = given if isinstance(given, pd.DataFrame) else pd.read_csv(given)
         absent = {"model", *wanted} - set(table.columns)
         if absent:
             raise ValueError(f"a price table needs {sorted(absent)}; found {list(table.columns)}")

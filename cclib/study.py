@@ -28,7 +28,7 @@ from cclib.models.local import LanguageModel
 from cclib.names import expand_family, is_api, is_log, runs_here, slug
 from cclib.prompts import Prompt
 from cclib.questions import STRING_MATCH, Judge, Question, check_limit, check_parts, check_seed, split, spread
-from cclib.recording import answers_of, collect, recorded
+from cclib.recording import answers_of, by_rows, collect, recorded
 from cclib.traces import Trace, read_trace
 
 TRAIN_QUESTIONS = 4000  # enough for the probe's AUROC to level off; see H. Evaluation of P(IK)
@@ -269,7 +269,9 @@ def load_study(
         benchmark, logged, notes = logged_benchmark(names, outside, benchmark, data_dir)
         source, divided = replace(source, logged=logged), split(logged, seed=seed)
     else:
-        divided, notes = split(load_benchmark(benchmark, data_dir=data_dir), seed=seed), []
+        questions = load_benchmark(benchmark, data_dir=data_dir)
+        outside = {name: by_rows(name, trace, questions) for name, trace in outside.items()}
+        divided, notes = split(questions, seed=seed), []
     source = replace(source, prompt=prompt_for(prompt, benchmark, data_dir, divided.train))
     test, validation = divided.test, divided.validation
     train = spread([q for q in divided.train if q.id not in source.prompt.example_ids], TRAIN_QUESTIONS)

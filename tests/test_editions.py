@@ -391,7 +391,7 @@ def test_an_edition_of_logs_leaves_out_the_chapters_that_ask_more_of_a_model(tmp
 
 def test_the_command_line_tells_what_is_out_of_date(repository, monkeypatch):
     monkeypatch.chdir(repository)
-    monkeypatch.setattr("cclib.__main__.Book", lambda: book(Path(".")))
+    monkeypatch.setattr("cclib.book.editions.Book", lambda: book(Path(".")))
     assert CliRunner().invoke(app, ["editions", "status"]).exit_code == 0
     edit(repository, "A-second", lambda cells: cells.append(new_code_cell("1")))
     result = CliRunner().invoke(app, ["editions", "status"])

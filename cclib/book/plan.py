@@ -11,10 +11,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
-import typer
 
 from cclib import cost, paper
 from cclib.names import expand_family
@@ -164,28 +163,27 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
-def command(
-    models: Annotated[list[str], typer.Argument(help="a family, or hub ids")],
-    questions: int = 1_000_000,
-    tokens: Annotated[float, typer.Option(help="of a prompt, on average")] = 150,
-    card: Annotated[str, typer.Option(help=", ".join(CARDS))] = "80 GB",
-    gpus: int = 8,
-    usd: Annotated[float | None, typer.Option(help="a GPU hour; default: an assumption")] = None,
-    utilisation: Annotated[
-        float | None, typer.Option(help="share of the data sheet's rate; default: as measured, or 0.4")
-    ] = None,
-):
-    """What recording would take: memory, GPUs, hours, dollars, bytes."""
+def told(
+    models: Sequence[str],
+    questions: int,
+    tokens: float,
+    card: str,
+    gpus: int,
+    usd: float | None = None,
+    utilisation: float | None = None,
+) -> str:
+    """A plan in Markdown, with what it takes for granted; a family is a list of one.
+
+    Raises:
+        ValueError: the card is unknown; or as `plan`.
+    """
     if card not in CARDS:
         raise ValueError(f"unknown card {card!r}; known: {', '.join(CARDS)}")
     given = {"usd_per_hour": usd, "utilisation": utilisation}
     chosen = replace(CARDS[card], **{k: v for k, v in given.items() if v is not None})
-    found = plan(
-        models[0] if len(models) == 1 and "/" not in models[0] else models, questions, tokens, chosen, gpus
-    )
-    typer.echo(
-        f"{questions:,} questions of {tokens:g} tokens; {gpus} x {assumed(chosen)}\n\n{markdown(found)}"
-    )
+    named = models[0] if len(models) == 1 and "/" not in models[0] else models
+    found = plan(named, questions, tokens, chosen, gpus)
+    return f"{questions:,} questions of {tokens:g} tokens; {gpus} x {assumed(chosen)}\n\n{markdown(found)}"
 
 
 def assumed(card: Card) -> str:

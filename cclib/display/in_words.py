@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from cclib.display.verdicts import points
 from cclib.policies import Condition, Policy, Stage
 
 
 def in_words(policy: Policy) -> str:
-    """Lines of plain text: the family and the chain, the promise, then each stage."""
+    """Lines of plain text: the family and the chain, the promise, then each stage. Intervals are of 95 %."""
     lines = [f"{policy.family}: {policy.name}", *_promise(policy)]
     lines += [_stage(policy, i) for i in range(len(policy.stages))]
     if any(stage.leaves for stage in policy.stages):
@@ -23,7 +26,8 @@ def _promise(policy: Policy) -> list[str]:
     if "proven" not in about:
         return ["Nothing is said of what it promises."]
     lines = [
-        f"Chosen on {about['benchmark']}, {about['questions']:,} questions that had no part in making it."
+        f"Chosen on {about['benchmark']}, {about['questions']:,} questions that had no part in making it.",
+        *_models(about),
     ]
     if about["max_cost"] is not None:
         promise = f"it costs at most {about['max_cost']:.1%} of {about['reference']} alone"
@@ -35,15 +39,78 @@ def _promise(policy: Policy) -> list[str]:
         lines.append(
             f"Proven: with probability {1 - about['delta']:g}, {promise} (p = {about['p_value']:.2g})."
         )
+        lines.append(f"On those questions it {_did(about, about)}.")
     else:
         lines.append(
             f"Nothing is proven of the promise that {promise}: {about.get('reason') or 'see below'}."
         )
-    saved = f"saved {about['saved']:.1%} of the {about['unit']} ({about['accounting']})"
-    lines.append(f"On those questions it {saved} and lost {100 * about['drop']:.2f} points.")
+        lines += _unproven(about)
+    if about.get("families"):
+        lines.append(_families(about["families"]))
     if about.get("abstention") is not None:
         lines.append(f"No answer costs {about['abstention']:g}, where a wrong one costs 1.")
     return lines
+
+
+def _models(about: Mapping[str, Any]) -> list[str]:
+    """How each model does alone on the questions that prove."""
+    lines, last = [], about["reference"]
+    for name, alone in about.get("models", {}).items():
+        cost = "" if name == last else f", at {alone['cost']:.1%} of the cost of {last}"
+        lines.append(f"{name} alone: {alone['right']:.1%} right{_interval(alone['interval'], '.1%')}{cost}.")
+    return lines
+
+
+def _did(made: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """What a policy saved and lost, and random mixing at its cost beside it."""
+    intervals, lots = made.get("intervals", {}), made.get("mixing")
+    drop = intervals.get("drop")
+    said = (
+        f"saved {made['saved']:.1%}{_interval(intervals.get('saved'), '.1%')} of the {about['unit']} "
+        f"({about['accounting']}) and lost {100 * made['drop']:.2f} points"
+        f"{_interval(drop and [100 * end for end in drop], '.2f')}"
+    )
+    if lots:
+        said += (
+            f"; drawing lots between {' and '.join(lots['models'])} at the same cost loses "
+            f"{100 * lots['drop']:.2f}"
+        )
+    return said
+
+
+def _unproven(about: Mapping[str, Any]) -> list[str]:
+    """What the training questions hope for, and what more questions may prove."""
+    lines, ahead = [], about.get("promising")
+    if ahead:
+        lines.append(
+            f"Most promising by the training questions, NOT PROVEN: {ahead['family']}, {ahead['chain']}. "
+            f"On those {about['questions']:,} questions it {_did(ahead, about)}."
+        )
+    share, more = about.get("share"), about.get("more", {})
+    if more and about["max_cost"] is None:
+        hoped = [
+            f"{int(n):,}" + (f" (a table of {int(n) / share:,.0f} rows)" if share else "") + f" {saved:.1%}"
+            for n, saved in more.items()
+        ]
+        lines.append(
+            f"What may be expected to be proven saved, by the number of questions: {', '.join(hoped)}."
+        )
+    return lines
+
+
+def _families(saved: Mapping[str, float | None]) -> str:
+    proven = ", ".join(f"{family} {share:.1%}" for family, share in saved.items() if share is not None)
+    nothing = ", ".join(family for family, share in saved.items() if share is None)
+    if not proven:
+        return (
+            f"No family that had been picked beforehand would have been proven to save anything: {nothing}."
+        )
+    others = f"; nothing: {nothing}" if nothing else ""
+    return f"A family that had been picked beforehand would have been proven to save: {proven}{others}."
+
+
+def _interval(ends: Sequence[float] | None, digits: str) -> str:
+    return "" if ends is None else f" ({ends[0]:{digits}} to {ends[1]:{digits}})"
 
 
 def _stage(policy: Policy, i: int) -> str:

@@ -14,8 +14,8 @@ from cclib.experiments.commercial_api import GPT4, GPT4_PRICE, gpt4_answers
 from cclib.experiments.routing.frontier import hull
 from cclib.policies import Candidates, PolicyChoice, choose_policy
 from cclib.policies.charges import charges
-from cclib.policies.choose import drop_interval, saving_interval
 from cclib.policies.families import BOTH, CHAIN, GATE, ONE_MODEL, ONE_SCORE, PAPER, ROUTER, Group
+from cclib.policies.findings import drop_interval, saving_interval
 from cclib.policies.proof import Measured, measure
 from cclib.prices import Prices
 from cclib.stats import NO_INTERVAL

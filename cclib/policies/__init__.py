@@ -1,4 +1,4 @@
-"""Rules of who is asked, as plain data; the candidates of every family; and the cheapest that is proven."""
+"""Rules of who is asked, as plain data; the candidates of every family; and the one that is proven."""
 
 from cclib.policies.candidates import Candidates as Candidates
 from cclib.policies.choose import PolicyChoice as PolicyChoice

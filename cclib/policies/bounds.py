@@ -10,9 +10,7 @@ import pandas as pd
 from cclib.policies.charges import Charges
 from cclib.policies.evidence import Evidence
 from cclib.policies.families import ONE_SCORE, PAPER, Group
-from cclib.policies.proof import Target, measure
-
-EQUAL = 1e-12
+from cclib.policies.proof import EQUAL, Target, measure
 
 
 def bounds(
@@ -36,7 +34,7 @@ def bounds(
     rows = {"oracle": (1 - spent.mean() / whole, last.mean() - right.any(0).mean())}
     rows["mixing at random"] = max(_mixed(i, on, charges, target) for i in range(len(right) - 1))
     made = [(g, measure(p, g.members, on, charges, target.price)) for g in groups for p in g.policies]
-    within = [(g, (1 - m.cost, m.drop)) for g, m in made if _within(m.drop, m.cost, target)]
+    within = [(g, (1 - m.cost, m.drop)) for g, m in made if target.allows(m)]
     known = {"one score, its threshold known": (ONE_SCORE, PAPER), "all candidates known": None}
     for name, families in known.items():
         rows[name] = max(
@@ -54,12 +52,6 @@ def bounds(
     else:
         rows["the promise costs"] = (np.nan, chosen[1] - best[1])
     return pd.DataFrame.from_dict(rows, orient="index", columns=["saved", "drop"]).rename_axis("bound")
-
-
-def _within(drop: float, cost: float, target: Target) -> bool:
-    if target.max_cost is not None:
-        return cost <= target.max_cost + EQUAL
-    return drop <= target.max_drop + EQUAL and cost < 1
 
 
 def _mixed(i: int, on: Evidence, charges: Charges, target: Target) -> tuple[float, float]:

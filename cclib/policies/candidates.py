@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cclib.confidence.p_ik import PIK
-from cclib.policies.evidence import Evidence, gather, matched
+from cclib.policies.evidence import Evidence, gather, matched, share_of_rows
 from cclib.policies.families import Group, Maker
 from cclib.policies.readings import BY_TRAIN
 from cclib.study import Study
@@ -22,13 +22,15 @@ class Candidates:
     notes: tuple[str, ...]  # what was left out, and why
     maker: Maker
     groups: list[Group]
+    share: float | None = None  # of a table's rows that prove; None where the questions are not at hand
 
     @classmethod
-    def of(cls, study: Study, abstention: float | None = None) -> Candidates:
-        """Candidates of every family; see `choose_policy` for the argument and what is raised."""
-        making, proving, probes, notes = gather(study)
+    def of(cls, study: Study, abstention: float | None = None, proving: float | None = None) -> Candidates:
+        """Candidates of every family; see `choose_policy` for the arguments and what is raised."""
+        making, prove, probes, notes = gather(study, proving)
         maker = Maker(study.models, making, probes, abstention)
-        return cls(study, making, proving, probes, tuple(notes), maker, list(maker.groups()))
+        share = share_of_rows(study, making, proving) if study.live else None
+        return cls(study, making, prove, probes, tuple(notes), maker, list(maker.groups()), share)
 
     @property
     def judging(self) -> Evidence:

@@ -24,6 +24,7 @@ from cclib.thresholds import NUISANCE, drop_p_value
 
 STEPS = 50  # of cost, from nothing to the last model's or the budget
 FEWEST = 10**7  # more questions than anybody has
+EQUAL = 1e-12
 Proven = tuple[Policy, "Measured", float]  # with its p-value
 
 
@@ -34,6 +35,12 @@ class Target:
     max_drop: float  # accuracy that may be lost against the last model
     max_cost: float | None  # in its place: what may be spent, as a share of the last model alone
     price: float  # of an abstention, where a wrong answer costs one
+
+    def allows(self, made: Measured) -> bool:
+        """Whether the questions that were measured keep to it, at less than the last model costs."""
+        if self.max_cost is not None:
+            return made.cost <= self.max_cost + EQUAL
+        return made.drop <= self.max_drop + EQUAL and made.cost < 1
 
     def p_value(self, made: Measured, level: float) -> float:
         """Of the hypothesis that the target is missed, to be compared with a level."""

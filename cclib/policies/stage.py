@@ -59,6 +59,11 @@ class Stage:
         known = {key: about.get(key) for key in ("checksum", "dtype", "prompt", "prompt_hash")}
         return cls(model, probe=probe, name=about.get("model"), **known)
 
+    @property
+    def recorded(self) -> bool:
+        """Whether it is known by answers on record alone, whose weights and prompt nobody has noted."""
+        return self.name is not None and self.checksum is None and self.prompt_hash is None
+
     def check(self, about: Mapping[str, Any]) -> None:
         """Refuse answers that are not made as those that the policy was proven with.
 

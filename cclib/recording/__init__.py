@@ -33,6 +33,7 @@ from cclib.questions import Judge, Question, refuse_duplicates, string_match
 from cclib.recording.store import (
     Held,
     answers_of,
+    by_rows,
     differences,
     find,
     making_key,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from cclib.models.api import APIModel
     from cclib.recording.cluster import ClusterModel
 
-__all__ = ["answers_of", "collect", "recorded"]
+__all__ = ["answers_of", "by_rows", "collect", "recorded"]
 FLUSH_ROWS, FLUSH_SECONDS = 512, 20.0
 
 

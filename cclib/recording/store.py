@@ -226,6 +226,31 @@ def recorded(folder: Path, like: Trace, questions: Sequence[Question], judge: Ju
     return Held(home, [q for q in questions if q.id in known]).trace(judge=judge)
 
 
+def by_rows(path: str | Path, outside: Trace, questions: Sequence[Question]) -> Trace:
+    """A file's answers, where its ids are plain rows' numbers, by the ids of a table without a column `id`.
+
+    Such a table's rows are "name/0", "name/1" and so on.
+
+    Raises:
+        ValueError: the numbers do not start at 0, or go beyond the table's rows.
+    """
+    stem, named = questions[0].id.rpartition("/")[0], [q.id for q in questions]
+    ids = outside.question_id
+    numbered = all(i.isascii() and i.isdigit() for i in ids)
+    if not numbered or named != [f"{stem}/{i}" for i in range(len(named))]:
+        return outside
+    numbers = [int(i) for i in ids]
+    if numbers and (min(numbers) != 0 or max(numbers) >= len(named)):
+        raise ValueError(
+            f"{path}: question_id has the numbers {min(numbers)} to {max(numbers)}, and the rows of {stem} "
+            f"go from 0 (the first under the header) to {len(named) - 1}; number them so, or name them as "
+            f"{named[0]!r}"
+        )
+    ids = pa.array([f"{stem}/{i}" for i in numbers])
+    at = outside.table.schema.get_field_index("question_id")
+    return Trace(outside.table.set_column(at, "question_id", ids), outside.provenance)
+
+
 def answers_of(path: str | Path, outside: Trace, questions: Sequence[Question]) -> Trace:
     """The answers to some questions that are known from a file (see `cclib.read_trace`) alone.
 

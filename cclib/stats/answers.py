@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from statsmodels.stats.proportion import proportion_confint
 
 from cclib.stats.columns import check_level, columns
 
@@ -46,6 +45,8 @@ def wilson(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
     check_level(level)
     if n == 0:
         return NO_INTERVAL
+    from statsmodels.stats.proportion import proportion_confint  # slow to import
+
     low, high = proportion_confint(count, n, alpha=1 - level, method="wilson")
     return (float(low) if count else 0.0), (float(high) if count < n else 1.0)
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.stats import binom, binomtest, chi2, norm
-from statsmodels.stats.multitest import multipletests
 
 from cclib.stats.answers import NO_INTERVAL
 from cclib.stats.columns import check_level, columns
@@ -146,6 +145,8 @@ def holm(p: ArrayLike) -> np.ndarray:
     p = np.array(p, float)
     tested = ~np.isnan(p)
     if tested.any():
+        from statsmodels.stats.multitest import multipletests  # slow to import
+
         p[tested] = multipletests(p[tested], method="holm")[1]
     return p
 
