@@ -26,9 +26,10 @@ html: _build/.whole  ## compile the pages only, warnings as errors
 
 # The stamp is written after a build without a warning. Sphinx warns about a page only when it reads it,
 # so a failed build forgets what it read. A new table of contents stands on every page: all are written anew,
-# as they are when a static file changed, since Sphinx copies those only beside a page that it writes.
+# as they are when a static file changed, since Sphinx copies those only beside a page that it writes. Pages of
+# chapters that are gone go with them.
 _build/.whole: $(PAGES)
-	@rm -f $@ _build/html/book.pdf _build/html/book.epub $(if $(filter _toc.yml _config.yml book/_ext/% book/_static/%,$?),&& rm -rf _build/.doctrees)
+	@rm -f $@ _build/html/book.pdf _build/html/book.epub $(if $(filter _toc.yml _config.yml book/_ext/% book/_static/%,$?),&& rm -rf _build/.doctrees _build/html/book)
 	$(BIN)/jupyter-book build . --path-output . -W -n --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
 	@touch $@
 
