@@ -388,10 +388,13 @@ def enough_questions(sizes: Mapping[str, pd.DataFrame]) -> str:
 
 def probes(table: pd.DataFrame) -> str:
     """Appendix H, from its table of the probe's, P(T)'s and the subject's AUROC."""
-    by_subject = "AUROC of the subject's rule"
-    said = [
-        f"{name}: AUROC {row['AUROC of P(IK)']:.2f} for the probe, {row['AUROC of P(T)']:.2f} for P(T), "
-        f"{row[by_subject]:.2f} for the subject alone"
-        for name, row in table.iterrows()
-    ]
+    names = {"P(IK)": "the probe", "P(T)": "P(T)", "the subject's rule": "the subject alone"}
+    said = []
+    for name, row in table.iterrows():
+        ends = {what: row[f"AUROC of {what}, interval"] for what in names}
+        areas = [
+            f"{row[f'AUROC of {what}']:.2f} ({ends[what][0]:.2f} to {ends[what][1]:.2f}) for {who}"
+            for what, who in names.items()
+        ]
+        said.append(f"{name}: AUROC {', '.join(areas)}")
     return _joined(said or ["This edition has no P(IK) to judge"])
