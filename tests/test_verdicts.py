@@ -74,6 +74,22 @@ def test_a_chain_that_keeps_nothing_is_identical_and_the_dearer_buy():
     assert "| identical |" in sentences.at_a_glance(study, chains)
 
 
+def test_a_dearer_chain_that_may_be_more_accurate_is_not_called_the_worse_buy():
+    small, _, last = three()
+    result = cclib.cascade([small, last], 1.0, None)  # all passes are made
+    mixing = results.above_mixing(result, {"s": small, "l": last})
+    undecided, loses = verdicts.judge(23, 20, 448), verdicts.judge(0, 20, 448)
+    assert (undecided.kind, loses.kind, mixing.dearer) == ("undecided", "loses", True)
+    assert verdicts.against_mixing(mixing, undecided).endswith("which is the cheaper.")
+    assert verdicts.against_mixing(mixing, loses).endswith("which is the better buy.")
+
+
+def test_a_difference_from_the_papers_accuracy_is_called_one_of_tests_where_it_is():
+    study = study_of(three())
+    assert "The paper's are MMLU's, these are made's" in sentences.other_questions(study, "MMLU")
+    assert sentences.other_questions(study, "made") == ""
+
+
 def test_tables_carry_the_equivalence_beside_the_interval():
     study = study_of(three())
     table = results.accuracy(study, 0.9, None)

@@ -55,7 +55,7 @@ def write(book: Book, echo: Callable[[str], None] = print) -> None:
         if (table := before_gpt4(study, PT, PIK)) is not None:
             said += f"\n- **GPT-4 last**, on {verbatim(short(edition.title))}: {stages.in_words(table)}"
             if (chapter := book.page(edition.name, "03-3-commercial-api")).exists():
-                said += f" [More](editions/{edition.name}/{chapter.name})."
+                said += f" [More in 3.3](editions/{edition.name}/{chapter.name})."
     figure = "::::{div} trade-offs\n" + "\n".join(images) + "::::\n"
     refresh(book.root / IDEA, idea)
     refresh(book.root / RESULT, f"{heading}{said}\n\n{figure}")

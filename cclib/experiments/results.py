@@ -224,11 +224,7 @@ def kept_by_stage(study: Study, pt: float, pik: float | None) -> pd.DataFrame:
         keep = cascade([trace, study.test[-1]], pt, usable).stage == 0
         rows[name] = {
             "questions kept": int(keep.sum()),
-            "share kept": float(keep.mean()),
-            "accuracy where kept": stats.accuracy(trace.correct[keep]),
-            "accuracy interval": stats.accuracy_interval(trace.correct[keep])
-            if keep.any()
-            else stats.NO_INTERVAL,
+            **of_the_kept(trace.correct, keep),
             "accuracy where passed on": stats.accuracy(trace.correct[~keep]),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
