@@ -22,6 +22,7 @@ from cclib.policies.charges import charges
 from cclib.policies.findings import mixing
 from cclib.policies.proof import fewest_questions
 from cclib.prompts import LETTERS
+from cclib.study import TRAIN_QUESTIONS
 
 PAGE = (Path(__file__).parents[1] / "book" / "rerun.md").read_text()
 SECTION = PAGE[PAGE.index("(sec-policy-use)=") :]
@@ -100,7 +101,7 @@ def test_every_command_of_the_page_runs(more, at_the_desk, monkeypatch):
 
 def test_the_page_says_how_many_rows_would_do():
     needed = fewest_questions(0.01, 0.05)
-    for number in (needed, 10 * needed, int(np.ceil(needed / 0.45))):
+    for number in (needed, 10 * needed, int(np.ceil(needed / 0.45)), TRAIN_QUESTIONS):
         assert f"{number:,}" in SECTION
 
 
@@ -170,6 +171,17 @@ def test_a_share_that_proves_takes_no_part_in_making():
     assert any(
         "P(IK) is left out" in note for note in choice.notes
     )  # another division's probe has seen these
+
+
+def test_rows_of_a_table_are_counted_by_the_splits_rule(at_the_desk):
+    study = cclib.load_study(["atlas-s", "gpt4.csv"], "questions.csv")
+    making, _, _, _ = evidence.gather(study)
+    counted = {share: evidence.rows_for(400, study, making, share) for share in (None, 0.5, 0.05)}
+    assert counted == {None: 4000, 0.5: 889, 0.05: 40_000}  # the last of 4,000 and 4,000 questions
+    unknown = replace(study.source, parts=study.source.parts | {"train": []})
+    few, proving, *_ = evidence.gather(replace(study, train=[None, None], source=unknown), 0.3)
+    assert (len(few), len(proving)) == (21, 9)
+    assert evidence.rows_for(9, study, few, 0.3) == ROWS
 
 
 def test_a_live_last_model_is_asked_every_row_once(at_the_desk, monkeypatch, tmp_path):

@@ -86,14 +86,15 @@ def _unproven(about: Mapping[str, Any]) -> list[str]:
             f"Most promising by the training questions, NOT PROVEN: {ahead['family']}, {ahead['chain']}. "
             f"On those {about['questions']:,} questions it {_did(ahead, about)}."
         )
-    share, more = about.get("share"), about.get("more", {})
-    if more and about["max_cost"] is None:
+    if about.get("more") and about["max_cost"] is None:
         hoped = [
-            f"{int(n):,}" + (f" (a table of {int(n) / share:,.0f} rows)" if share else "") + f" {saved:.1%}"
-            for n, saved in more.items()
+            f"{int(n):,}"
+            + (f" (a table of {row['rows']:,} rows)" if row["rows"] else "")
+            + f" {row['saved']:.1%}"
+            for n, row in about["more"].items()
         ]
         lines.append(
-            f"What may be expected to be proven saved, by the number of questions: {', '.join(hoped)}."
+            f"By the number of questions it may be expected to prove a saving of: {', '.join(hoped)}."
         )
     return lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cclib.confidence.p_ik import PIK
-from cclib.policies.evidence import Evidence, gather, matched, share_of_rows
+from cclib.policies.evidence import Evidence, gather, matched, rows_for
 from cclib.policies.families import Group, Maker
 from cclib.policies.readings import BY_TRAIN
 from cclib.study import Study
@@ -22,15 +22,18 @@ class Candidates:
     notes: tuple[str, ...]  # what was left out, and why
     maker: Maker
     groups: list[Group]
-    share: float | None = None  # of a table's rows that prove; None where the questions are not at hand
+    share: float | None = None  # of the questions that prove, where one was given
 
     @classmethod
     def of(cls, study: Study, abstention: float | None = None, proving: float | None = None) -> Candidates:
         """Candidates of every family; see `choose_policy` for the arguments and what is raised."""
         making, prove, probes, notes = gather(study, proving)
         maker = Maker(study.models, making, probes, abstention)
-        share = share_of_rows(study, making, proving) if study.live else None
-        return cls(study, making, prove, probes, tuple(notes), maker, list(maker.groups()), share)
+        return cls(study, making, prove, probes, tuple(notes), maker, list(maker.groups()), proving)
+
+    def rows(self, n: int) -> int | None:
+        """How many rows of a table it takes for n questions to prove; None where the study is replayed."""
+        return rows_for(n, self.study, self.making, self.share) if self.study.live else None
 
     @property
     def judging(self) -> Evidence:

@@ -7,7 +7,6 @@ prove more; nobody knows which before the proving questions are looked at, and t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil
 
 import numpy as np
 import pandas as pd
@@ -117,7 +116,7 @@ def choose_policy(
         last = 0 if max_cost is not None else len(study.models) - 1
         alone = maker.policy("one model", (last,))
         best = alone, measure(alone, (last,), on, at_proving, target.price), np.nan
-        reason = _reason(found, target, n, delta, candidates.share)
+        reason = _reason(found, target, n, delta, candidates)
     policy, made, p_value = best
     rows = {f: _family(f, paths, on, at_proving, target, delta) for f in FAMILIES}
     families = pd.DataFrame.from_dict({f: row for f, row in rows.items() if row}, orient="index")
@@ -127,10 +126,10 @@ def choose_policy(
         "max_drop": max_drop, "delta": delta,
         "max_cost": max_cost, "unit": unit, "accounting": accounting, "abstention": abstention,
         "questions": n, "proven": not reason, "p_value": None if reason else p_value,
-        "saved": 1 - made.cost, "drop": made.drop, "reason": reason, "share": candidates.share,
+        "saved": 1 - made.cost, "drop": made.drop, "reason": reason,
     }  # fmt: skip
     shown = None if reason else made
-    about |= findings(study.models, paths, on, at_proving, target, shown, families, more)
+    about |= findings(candidates, paths, at_proving, target, shown, families, more)
     return PolicyChoice(
         policy.with_about(**about),
         not reason,
@@ -177,7 +176,7 @@ def check(
         )
 
 
-def _reason(found: list[Proven], target: Target, n: int, delta: float, share: float | None) -> str:
+def _reason(found: list[Proven], target: Target, n: int, delta: float, candidates: Candidates) -> str:
     if found:
         return "all that is proven costs as much as the last model alone, or more"
     if target.max_cost is not None:
@@ -186,10 +185,11 @@ def _reason(found: list[Proven], target: Target, n: int, delta: float, share: fl
     if needed is None:
         return "with max_drop 0, only a policy that is right more often than the last model could be proven"
     if n < needed:
-        rows = f" ({ceil(needed / share):,} rows of a table, of which {share:.0%} prove)" if share else ""
+        rows = candidates.rows(needed)
+        of_table = f" ({rows:,} rows of a table, of which {needed / rows:.0%} prove)" if rows else ""
         return (
-            f"{n} questions are too few: {needed} would do{rows} for a policy that loses nothing on them, "
-            "and one that does lose needs more"
+            f"{n} questions are too few: {needed} would do{of_table} for a policy that loses nothing on "
+            "them, and one that does lose needs more"
         )
     return "not even the safest candidate that is cheaper is proven to lose so little"
 

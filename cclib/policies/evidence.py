@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from cclib.confidence.p_ik import PIK
 from cclib.names import is_api
 from cclib.policies.gate import texts
 from cclib.policies.readings import BY_TRAIN, Readings
-from cclib.study import Study
+from cclib.study import TRAIN_QUESTIONS, Study
 from cclib.traces import Trace
 
 FOLDS = 4  # of what is fitted and read on the same questions: each fold is read by a fit to the others
@@ -96,11 +97,17 @@ def gather(
     return proving.take(make), proving.take(prove), probes, notes
 
 
-def share_of_rows(study: Study, making: Evidence, share: float | None) -> float:
-    """The share of a table's rows that proves: `split` makes a tenth validation questions, a tenth test."""
+def rows_for(n: int, study: Study, making: Evidence, share: float | None) -> int:
+    """Rows of a table of which n questions prove: `split` makes a tenth validation questions, a tenth test.
+
+    Of the rest a study takes no more than so many, so that a share of all but the tests grows slower then.
+    """
     if {*making.stages[0].question_id} <= {*study.source.parts["validation"]}:
-        return TENTH * (HALF if share is None else share)
-    return TENTH if share is None else (1 - TENTH) * share
+        return ceil(n / (TENTH * (HALF if share is None else share)))
+    if share is None:
+        return ceil(n / TENTH)
+    rows = n / (share * (1 - TENTH))
+    return ceil(rows if rows * (1 - 2 * TENTH) <= TRAIN_QUESTIONS else (n / share - TRAIN_QUESTIONS) / TENTH)
 
 
 def _check_enough(making: int) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cclib import stats
+from cclib.policies.candidates import Candidates
 from cclib.policies.charges import Charges
 from cclib.policies.evidence import Evidence
 from cclib.policies.families import Group
@@ -21,9 +22,8 @@ from cclib.policies.proof import EQUAL, Measured, Path, Target, measure
 
 
 def findings(
-    models: Sequence[str],
+    candidates: Candidates,
     paths: Sequence[Path],
-    on: Evidence,
     charges: Charges,
     target: Target,
     chosen: Measured | None,
@@ -33,7 +33,6 @@ def findings(
     """Each model alone, random mixing beside the choice, and what was not chosen.
 
     Args:
-        models: k short names.
         chosen: what the policy that is proven does; None where nothing is.
         families: a row a family, with the columns "proven" and "saved".
         more: a row a number of questions, with the column "expected".
@@ -43,11 +42,15 @@ def findings(
         "families", by name, what each is proven to save, or None; with a proven policy "intervals" and
         "mixing", else "promising" (what `most_saving` found, with its own) and "more".
     """
+    models, on = candidates.study.models, candidates.proving
     saved = {f: float(row["saved"]) if row["proven"] else None for f, row in families.iterrows()}
     found: dict[str, Any] = {"models": _alone(models, on, charges), "families": saved}
     if chosen is not None:
         return found | _beside(models, chosen, on, charges)
-    found["more"] = {str(n): float(expected) for n, expected in more["expected"].items()}
+    found["more"] = {
+        str(n): {"rows": candidates.rows(n), "saved": float(expected)}
+        for n, expected in more["expected"].items()
+    }
     if (ahead := most_saving(paths, target)) is not None:
         group, policy = ahead
         made = measure(policy, group.members, on, charges, target.price)
