@@ -316,7 +316,7 @@ def execute(
             parameters,
             kernel_name="python3",
             language="python",
-            cwd=str(root),
+            resources={"metadata": {"path": str(root)}},  # papermill's own `cwd` moves the whole process
             progress_bar=False,
             stderr_file=sys.stderr,  # progress bars are for the terminal, not for the page
             extra_arguments=["--log-level=ERROR"],
