@@ -11,11 +11,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from book_site import ROOT, made_up_study
+from PIL import Image
 from test_verdicts import study_of, three
 
 from cclib import cost
 from cclib.book import front as page
 from cclib.book import pdf
+from cclib.book.editions import Book
 from cclib.display import front
 from cclib.display.verdicts import judge, tally
 from cclib.experiments.results import above_mixing
@@ -111,6 +113,12 @@ def test_a_file_is_offered_where_it_is_there(tmp_path, file, name):
     (tmp_path / file).unlink()
     pdf.offer(tmp_path)
     assert front_page.read_text() == f'<p id="{name}" hidden>a file</p>'
+
+
+def test_the_readmes_pictures_are_of_the_traces_that_are_here():
+    book = Book(ROOT)
+    for picture in (ROOT / page.PICTURES).glob("*.png"):
+        assert Image.open(picture).text["traces"] == page.traces_of(book), f"{picture.name}: make pictures"
 
 
 @pytest.mark.slow

@@ -19,6 +19,8 @@ from table_html import is_wide, keep_names, stack, tidy
 from cclib.book import pdf
 
 CHAPTER = re.compile(r"(?:^|/)(\d\d|[A-Z])(?:-(\d))?-[^/]+$")  # 03-2-open-source-models, A-1-..., B-models
+MARKDOWN_TABLE = re.compile(r'(<div class="pst-scrollable-table-container)">(<table\b.*?</table>)', re.S)
+COLUMNS = 5  # of a table that fits the page's text
 IMAGE = re.compile(r'<img [^>]*src="([^"]*_images/[^"]+)"[^>]*>')
 
 
@@ -123,10 +125,17 @@ def mend_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, 
         body = context["body"].replace(
             '<div role="list" class="citation-list">', '<div class="citation-list">'
         )
+        body = MARKDOWN_TABLE.sub(_with_room, body)
         body = re.sub(r"<table\b.*?</table>", lambda m: stack(keep_names(m[0])), body, flags=re.S)
         if app.builder.name == "html":
             body = IMAGE.sub(r'<a class="enlarge" href="\1">\g<0></a>', body)
         context["body"] = body
+
+
+def _with_room(container: re.Match[str]) -> str:
+    """A Markdown table of many columns gets the room and the letters of a table of results."""
+    many = container[2].partition("</tr>")[0].count("<th") > COLUMNS
+    return f'{container[1]}{" results-table full-width" if many else ""}">{container[2]}'
 
 
 def only_with_an_address(app: Sphinx, config: Any) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from cclib import cost
 from cclib.book import explorer, pdf
-from cclib.book.editions import FOLDER, Book, refresh
+from cclib.book.editions import FOLDER, Book, digest, refresh
 from cclib.cascades import cascade
 from cclib.display import front, stages
 from cclib.experiments.commercial_api import before_gpt4
@@ -96,6 +97,14 @@ def pictures(book: Book) -> list[Path]:
         tab = pdf.open_page(browser, page, viewport={"width": 1280, "height": 1000})
         tab.wait_for_selector(".js-plotly-plot .main-svg")
         tab.screenshot(path=paths[1])
+    about = PngInfo()
+    about.add_text("traces", traces_of(book))
     for path in paths:  # 64 colours are enough, and a fraction of the size
-        Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
+        Image.open(path).convert("RGB").quantize(64).save(path, optimize=True, pnginfo=about)
     return paths
+
+
+def traces_of(book: Book) -> str:
+    """A digest of all recorded traces: a picture carries it, to show whether it is of them."""
+    folders = [book.root / edition.traces for edition in book.editions.values() if edition.traces]
+    return digest(part for folder in folders for part in folder.glob("*/*.parquet"))
