@@ -319,7 +319,7 @@ def execute(
             resources={"metadata": {"path": str(root)}},  # papermill's own `cwd` moves the whole process
             progress_bar=False,
             stderr_file=sys.stderr,  # progress bars are for the terminal, not for the page
-            extra_arguments=["--log-level=ERROR"],
+            extra_arguments=["--log-level=CRITICAL"],  # a kernel calls its own end an error
             kernel_manager_class=kernels.manager(),
         )
     except papermill.PapermillExecutionError as error:

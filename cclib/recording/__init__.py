@@ -294,10 +294,12 @@ def _begin(
         if differ := differences(read_provenance(home), wanted):
             raise OSError(f"another process began a recording in {home} ({differ}); run the same call again")
         return
+    new = model.provenance() | {"hidden_layer": wanted["hidden_layer"]}
     for other, about in makings(folder):
+        if about.get("prompt", prompts.TABLE_7) != new.get("prompt"):
+            continue  # another prompt was asked for by its name
         differ = "; ".join(differences(about, wanted))
         _say(f"{other} holds answers of another making ({differ}); they stay, and new ones go to {home}")
-    new = model.provenance() | {"hidden_layer": wanted["hidden_layer"]}
     new["recorded"] = datetime.now(timezone.utc).date().isoformat()
     new["versions"]["cclib"] = cclib.__version__
     _write_aside(path, lambda aside: aside.write_text(json.dumps(new, indent=1) + "\n"))
