@@ -125,7 +125,8 @@ def mend_page(app: Sphinx, pagename: str, templatename: str, context: dict[str, 
         body = context["body"].replace(
             '<div role="list" class="citation-list">', '<div class="citation-list">'
         )
-        body = MARKDOWN_TABLE.sub(_with_room, body)
+        if pagename.startswith("book/editions/"):  # a page with contents at its side, which make room
+            body = MARKDOWN_TABLE.sub(_with_room, body)
         body = re.sub(r"<table\b.*?</table>", lambda m: stack(keep_names(m[0])), body, flags=re.S)
         if app.builder.name == "html":
             body = IMAGE.sub(r'<a class="enlarge" href="\1">\g<0></a>', body)
