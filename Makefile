@@ -5,7 +5,8 @@ VENV ?= .venv
 # Where torch comes from: the CPU build, which is small. For a GPU: make book TORCH_INDEX=.../whl/cu130
 # in a fresh environment. Where this index cannot be reached, pip goes on with the indexes it has.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+# A file's tests go to one worker, which builds their models and books once.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 TORCH = $(shell grep -oE '^torch==[0-9.]+' requirements.lock)

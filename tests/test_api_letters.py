@@ -14,8 +14,6 @@ from cclib.models.api_answers import check_row, choice_row, open_row
 from cclib.models.api_letters import named_letter
 from cclib.models.api_replies import BadReply, ErrorReply, NoLogprobs, SetAside, read_reply
 
-pytestmark = pytest.mark.xdist_group("tokenizers")  # one worker reads their files once
-
 FOUR = ("Paris", "Rome", "Lima", "Tokyo")
 TEN = cclib.Question("q/10", "s", "?", tuple("klmnopqrst"), 8)
 B = r"""

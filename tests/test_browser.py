@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 
 from cclib.book import pdf
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one worker builds the pages once
+pytestmark = pytest.mark.slow
 
 # ---- every page --------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from cclib import cost, stats
 from cclib.experiments import results
 from cclib.experiments.routing.frontier import hull
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]  # one worker builds the pages once
+pytestmark = pytest.mark.slow
 
 FOLLOWED = """(bars => bars.every((bar, c) => bar.customdata.every(
     ([count], subject) => count === cascadeExplorer.numbers.fate[subject * bars.length + c])

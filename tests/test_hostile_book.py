@@ -16,8 +16,6 @@ from test_trust import HOSTILE, ROOT
 import cclib
 from cclib.book.editions import Book
 
-pytestmark = pytest.mark.xdist_group("hostile book")  # one worker builds it once
-
 CHAPTERS = ("01-introduction", "02-1-model-selection", "03-1-setup", "C-1-prompts")
 MODEL = "<img src=x onerror=alert(1)>{{ cycler.__init__.__globals__.os.system('touch ran') }}$x$.csv"
 

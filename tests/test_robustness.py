@@ -7,7 +7,7 @@ import pytest
 
 import cclib
 from cclib import stats
-from cclib.book.export import publish
+from cclib.book.export import publish, with_p_ik_by_train
 from cclib.confidence.p_ik import PIK
 from cclib.experiments import probe_scans, results, transfer
 from cclib.policies import evidence
@@ -116,3 +116,9 @@ def test_an_export_lets_policies_read_p_ik_as_the_recording_did(study, exported)
     for here, away in ((made_here, made), (proof_here, proof)):
         assert np.array_equal(here.readings[0].p_ik, away.readings[0].p_ik)
     assert replayed.test[0].column(evidence.BY_TRAIN) is not None
+
+
+def test_an_export_leaves_p_ik_out_where_the_training_questions_are_too_few(study):
+    few = [trace.select(trace.question_id[:3]) for trace in study.train]
+    read = with_p_ik_by_train(dataclasses.replace(study, train=few))
+    assert all(trace.column(evidence.BY_TRAIN) is None for trace in read.test)

@@ -12,8 +12,6 @@ from cclib.display import sentences
 from cclib.experiments.routing import compare, frontier, ranking, routers, token_handover
 from cclib.experiments.routing.frontier import Method, Setting
 
-pytestmark = pytest.mark.xdist_group("routers")  # one worker runs them all once
-
 SMALL = np.array([1, 1, 0, 0], bool)
 LARGE = np.array([1, 0, 1, 1], bool)
 BY_HAND = Setting(SMALL, LARGE, small_cost=0.1)

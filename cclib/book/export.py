@@ -13,7 +13,7 @@ from cclib import replay
 from cclib.experiments import commercial_api, precision, probe_scans, prompt_effect, transfer, which_policy
 from cclib.experiments.probe_scans import reseeded
 from cclib.experiments.transfer import from_elsewhere
-from cclib.policies.evidence import BY_TRAIN, by_train_alone
+from cclib.policies.evidence import read_by, with_p_ik
 from cclib.study import Study, export_study, load_study
 
 
@@ -55,9 +55,10 @@ def publish(
     study = load_study(
         models, benchmark, data_dir, limit, layer, seed, traces_dir, device, probe_last=True, prompt=prompt
     )
+    study = with_p_ik_by_train(study)  # once: the figures with GPT-4 read it too
     whole = [study.whole(i) for i in range(len(study.models)) if study.runs(i)]
     away = transfer.or_none(transfer.transfer, study, other_benchmark, elsewhere, other_data_dir)
-    folder = export_study(with_other_probes(with_p_ik_by_train(study), away), folder, whole)
+    folder = export_study(with_other_probes(study, away), folder, whole)
     if away is not None:
         export_study(away, replay.on(folder, away.benchmark))
     opened = transfer.or_none(transfer.open_study, study, open_benchmark, elsewhere, open_data_dir, judge)
@@ -96,14 +97,14 @@ def write_gpt4(study: Study, folder: Path, pt: float, pik: float | None) -> None
 def with_p_ik_by_train(study: Study) -> Study:
     """The study with P(IK) of probes that saw training questions alone: a column that policies read."""
     parts = {part: list(getattr(study, part)) for part in replay.PARTS}
-    for i, train in enumerate(parts["train"]):
-        if train is None or train.hidden is None:
-            continue
-        probe, own = by_train_alone(train, study.seed)
-        parts["train"][i] = train.with_column(BY_TRAIN, own)
-        for part in ("validation", "test"):
-            if (trace := parts[part][i]) is not None and trace.hidden is not None:
-                parts[part][i] = trace.with_column(BY_TRAIN, probe.probability(trace.hidden))
+    train, validation, test = (parts[part] for part in ("train", "validation", "test"))
+    for i in range(len(study.models)):
+        try:
+            train[i], validation[i], probe = with_p_ik(study, train[i], validation[i])
+        except ValueError:
+            continue  # no hidden states, or too few of them to fit a probe to
+        if probe is not None:
+            test[i] = read_by(probe, test[i])
     return replace(study, **parts)
 
 

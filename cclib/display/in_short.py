@@ -13,7 +13,7 @@ import pandas as pd
 from cclib import cost, prompts, stats
 from cclib.cascades import Cascade
 from cclib.display import verdicts
-from cclib.display.verdicts import Verdict
+from cclib.display.verdicts import Verdict, estimate
 from cclib.names import verbatim
 from cclib.study import Study, chains_of
 from cclib.traces import Trace
@@ -391,9 +391,8 @@ def probes(table: pd.DataFrame) -> str:
     names = {"P(IK)": "the probe", "P(T)": "P(T)", "the subject's rule": "the subject alone"}
     said = []
     for name, row in table.iterrows():
-        ends = {what: row[f"AUROC of {what}, interval"] for what in names}
         areas = [
-            f"{row[f'AUROC of {what}']:.2f} ({ends[what][0]:.2f} to {ends[what][1]:.2f}) for {who}"
+            f"{estimate(row[f'AUROC of {what}'], row[f'AUROC of {what}, interval'], '.2f')} for {who}"
             for what, who in names.items()
         ]
         said.append(f"{name}: AUROC {', '.join(areas)}")

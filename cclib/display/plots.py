@@ -81,15 +81,19 @@ def _series(i: int, name: str) -> dict[str, str]:
 LONG = 30  # characters: a longer name stands above its row and leaves the width to the numbers
 
 
+def _are_long(names: Sequence[object]) -> bool:
+    return max((len(str(name)) for name in names), default=0) > LONG
+
+
 def _tall(names: Sequence[object]) -> float:
     """Inches that named rows take."""
-    return (0.5 if max(map(len, map(str, names)), default=0) > LONG else 0.33) * len(names)
+    return (0.5 if _are_long(names) else 0.33) * len(names)
 
 
 def _rows(ax: plt.Axes, names: Sequence[object]) -> np.ndarray:
     """(n,) heights of named rows, top to bottom."""
     y = np.arange(len(names))
-    if max(map(len, map(str, names)), default=0) <= LONG:
+    if not _are_long(names):
         ax.set_yticks(y, [str(name) for name in names])
         ax.invert_yaxis()
         return y

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cclib.display.verdicts import points, signed
+from cclib.display.verdicts import estimate, points, signed
 from cclib.experiments.which_policy import Comparison, best_at
 from cclib.names import verbatim
 from cclib.policies import PolicyChoice
@@ -25,14 +25,14 @@ def which(found: Comparison, drop: float) -> str:
         )
     low, high = choice.saved_interval
     row = found.judged.loc[points(100 * drop)]
-    least, most = row["share saved, test, interval"]
+    saved = estimate(row["share saved, test"], row["share saved, test, interval"])
     moved = signed(row["difference, test (points)"], row["difference, test (points) interval"])
     return (
         f"**In short.** To {lost}, **run {choice.policy.name} as *{row['family']}***. Proven on "
         f"{choice.questions:,} questions, one of {choice.candidates:,} candidates, it saves "
         f"{choice.saved:.1%} of the {SPENT[found.unit]} of the last model alone (95 % interval {low:.1%} to "
-        f"{high:.1%}). On the test questions it saves {row['share saved, test']:.1%} ({least:.1%} to "
-        f"{most:.1%}), and accuracy moves by {moved} points. {_forgone(choice, found)}"
+        f"{high:.1%}). On the test questions it saves {saved}, "
+        f"and accuracy moves by {moved} points. {_forgone(choice, found)}"
     )
 
 

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from cclib import cost, stats
 from cclib.cascades import Cascade
-from cclib.display.verdicts import MARGIN, against_mixing, of_chain, place, signed
+from cclib.display.verdicts import MARGIN, against_mixing, estimate, of_chain, place, signed
 from cclib.display.verdicts import points as in_points
 from cclib.experiments.commercial_api import saved_column
 from cclib.experiments.results import above_mixing, seconds_apart, time_moved
@@ -55,8 +55,9 @@ def card_times(card: Mapping[str, Any], shown: pd.DataFrame, published: str) -> 
     text += f"\n\nOn this card {said} longer than the last model alone."
     only_here = here[shown["time, paper"].reindex(here.index).isna()]
     for (_, chain), value in only_here.items():
-        moved = f"{abs(value):.1%} {'more' if value > 0 else 'less'}"
-        text += f" {chain}, for which the paper gives no time, takes {moved} than its last model alone."
+        text += (
+            f" {chain}, for which the paper gives no time, takes {_more(value)} than its last model alone."
+        )
     return verbatim(text)
 
 
@@ -73,10 +74,10 @@ def at_a_glance(study: Study, results: Mapping[str, Cascade], margin: float = MA
         mixing = above_mixing(result, _models(results))
         cells = [
             name,
-            _share(result.accuracy, stats.accuracy_interval(result.correct)),
+            estimate(result.accuracy, stats.accuracy_interval(result.correct)),
             signed(verdict.difference, (verdict.low, verdict.high)),
             verdict.kind,
-            *("not known" if np.isnan(share) else _share(share, ends) for share, ends in saved),
+            *("not known" if np.isnan(share) else estimate(share, ends) for share, ends in saved),
             signed(mixing.points, mixing.interval) if mixing else "–",
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -85,10 +86,6 @@ def at_a_glance(study: Study, results: Mapping[str, Cascade], margin: float = MA
         "two models by chance, as often as costs the same with every pass counted; the best pair is taken."
     )
     return "\n".join([*lines, "", about, "", *near_chance(study)])
-
-
-def _share(value: float, interval: tuple[float, float]) -> str:
-    return f"{value:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
 
 
 def _models(results: Mapping[str, Cascade]) -> dict[str, Trace]:
@@ -147,6 +144,10 @@ def _moves(saved: float) -> str:
     return f"falls by {saved:.1%}" if saved >= 0 else f"*rises* by {-saved:.1%}"
 
 
+def _more(share: float) -> str:
+    return f"{abs(share):.1%} {'more' if share > 0 else 'less'}"
+
+
 def times_here(study: Study, results: Mapping[str, Cascade]) -> str:
     """A line on time: what the chains take, or why their seconds are not compared (Markdown)."""
     chains = chains_of(results)
@@ -154,10 +155,7 @@ def times_here(study: Study, results: Mapping[str, Cascade]) -> str:
         return ""
     if why := seconds_apart(study.test):
         return f"- **Time is not compared**: {why}."
-    said = [
-        f"{name} takes {abs(moved):.1%} {'more' if moved > 0 else 'less'}"
-        for name, moved in ((name, time_moved(result)) for name, result in chains.items())
-    ]
+    said = [f"{name} takes {_more(time_moved(result))}" for name, result in chains.items()]
     line = f"- **Time**, every pass counted, against the last model alone: {', '.join(said)}."
     took = [trace.seconds.sum() for trace in study.test]
     for i, (small, large) in enumerate(pairwise(study.test)):

@@ -26,6 +26,12 @@ def signed(points: float, interval: tuple[float, float]) -> str:
     return "–" if pd.isna(low) else f"{points:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
+def estimate(value: float, interval: tuple[float, float], digits: str = ".1%") -> str:
+    """A number with its interval, as prose has it: "73.1% (70.6% to 75.4%)"."""
+    low, high = interval
+    return f"{value:{digits}} ({low:{digits}} to {high:{digits}})"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A cascade against its last model on n questions; accuracies in points."""

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cclib.display.in_short import IN_SHORT
-from cclib.display.verdicts import signed
+from cclib.display.verdicts import estimate, signed
 from cclib.experiments.prompt_effect import ABOVE, moved, shown_better
 from cclib.names import verbatim
 from cclib.prompts import TABLE_7
@@ -87,8 +87,7 @@ def on_every_question(table: pd.DataFrame, about: Mapping[str, Any]) -> str:
 
 def _highest(rows: pd.DataFrame, what: str, interval: str, pattern: str) -> str:
     best = rows.loc[rows[what].idxmax()]
-    low, high = best[interval]
-    return f"{best[what]:{pattern}} ({low:{pattern}} to {high:{pattern}})"
+    return estimate(best[what], best[interval], pattern)
 
 
 def chosen_prompt(found: Tables) -> str:

@@ -86,10 +86,10 @@ def models(studies: dict[str, Study], pt: float, pik: float | None) -> pd.DataFr
 
 def asked(trace: Trace, pt: float, pik: float | None) -> dict[str, object]:
     """What one prompt made of one model: right answers, its favourite letter, AUROCs, what it would keep."""
-    right = trace.correct
+    right, subject = trace.correct, trace.column("subject")
     row = {
         "questions": len(trace),
-        "subjects": len({*(trace.column("subject") if trace.column("subject") is not None else ())}),
+        "subjects": 0 if subject is None else len({*subject}),
         "accuracy": stats.accuracy(right),
         "accuracy interval": stats.accuracy_interval(right),
         "tokens of a prompt": float(trace.prompt_tokens.mean()),

@@ -335,15 +335,11 @@ def against_last_model(result: Cascade, margin: float = 0.01) -> dict[str, objec
     }
 
 
-# what a table of many runs shows of each
-AGAIN = (
-    "accuracy",
-    "PD (points)",
-    "PD (points) interval",
-    "p, equivalence",
-    "reduced compute, paper",
-    "reduced compute, every pass",
-)
+def in_brief(result: Cascade) -> dict[str, object]:
+    """What a table of many runs shows of `against_last_model`."""
+    row, points = against_last_model(result), ("PD (points)", "PD (points) interval", "p, equivalence")
+    shown = ("accuracy", *points, "reduced compute, paper", "reduced compute, every pass")
+    return {name: row[name] for name in shown}
 
 
 def to_frame(rows: dict, names: list[str]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cclib import cost, stats
 from cclib.cascades import cascade, sweep
-from cclib.experiments.results import AGAIN, GRID, against_last_model, points_above, to_frame
+from cclib.experiments.results import GRID, against_last_model, in_brief, points_above, to_frame
 from cclib.study import Study
 from cclib.thresholds import candidates, choose_thresholds, keep_promise
 from cclib.traces import Trace
@@ -197,9 +197,7 @@ def over_seeds(studies: Sequence[Study], pt: float, pik: float | None) -> pd.Dat
         if not chains:
             break
         result = cascade(study.chain(chains[-1]), pt, study.threshold(pik))
-        row = against_last_model(result)
-        row = {name: row[name] for name in AGAIN}
-        row |= {
+        row = in_brief(result) | {
             f"AUROC of P(IK), {name}": stats.auroc(t.correct, t.p_ik)
             for name, t in zip(study.models, study.test)
             if t.p_ik is not None

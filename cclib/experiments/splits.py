@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from cclib.cascades import cascade
 from cclib.confidence.p_ik import PIK
-from cclib.experiments.results import AGAIN, against_last_model, to_frame
+from cclib.experiments.results import in_brief, to_frame
 from cclib.study import Study
 from cclib.traces import Trace
 
@@ -43,8 +43,7 @@ def over_splits(study: Study, pt: float, pik: float | None, n: int = 5) -> pd.Da
             if used is not None:
                 fits = (PIK.fit(train, validation, seed=study.seed) for train, validation, _ in drawn[:-1])
                 stages = [*(probe.score(test) for probe, test in zip(fits, stages)), stages[-1]]
-        row = against_last_model(cascade(stages, pt, used))
-        row = {name: row[name] for name in AGAIN}
+        row = in_brief(cascade(stages, pt, used))
         rows[f"split {study.seed + seed}", "P(T) alone" if used is None else "P(T) and P(IK)"] = row
     return to_frame(rows, ["seed of the split", "rule"])
 

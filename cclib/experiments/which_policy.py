@@ -83,11 +83,9 @@ def compare(study: Study, prices: Prices | None = None, drops: Sequence[float] =
         members = [study.models.index(m) for m in choice.policy.models]
         found = measure(choice.policy, members, on, at, 1.0)
         run = choice.policy.follow([on.stages[i] for i in members], [on.readings[i] for i in members])
-        difference = tuple(-100 * x for x in drop_interval(found)[::-1])
+        difference, family = tuple(-100 * x for x in drop_interval(found)[::-1]), choice.policy.family
         judged[_label(drop)] = {
-            "family": names.get(family := choice.policy.family, family)
-            if choice.proven
-            else "the last model alone",
+            "family": names.get(family, family) if choice.proven else "the last model alone",
             "chain": choice.policy.name,
             "share saved, when proven": choice.saved,
             "share saved, when proven, interval": choice.saved_interval,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cclib.confidence.p_ik import PIK
-from cclib.policies.evidence import Evidence, gather, matched, rows_for
+from cclib.policies.evidence import Evidence, gather, matched, read_by, rows_for
 from cclib.policies.families import Group, Maker
-from cclib.policies.readings import BY_TRAIN
 from cclib.study import Study
 
 
@@ -39,5 +38,5 @@ class Candidates:
     def judging(self) -> Evidence:
         """The test questions, which neither made nor proved anything."""
         tests = zip(self.study.test, self.probes)
-        stages = [t if p is None else t.with_column(BY_TRAIN, p.probability(t.hidden)) for t, p in tests]
+        stages = [t if p is None else read_by(p, t) for t, p in tests]
         return matched(self.study, stages)

@@ -71,6 +71,7 @@ def charges(
     check_unit(unit)
     shape = (len(stages), len(stages[0]))
     reading, flop = np.zeros(shape), np.zeros(shape)
+    table = read_prices(prices) if unit == "USD" else None
     if unit == "FLOPs":
         known = cost.stage_sizes(stages) if sizes is None else list(sizes)
         if len(known) != len(stages) or not np.isfinite(known).all():
@@ -84,15 +85,12 @@ def charges(
         passes = np.stack([cost.stage_cost(t, size) for t, size in zip(stages, known)])
         reading = np.nan_to_num(np.stack([cost.probe_cost(t) for t in stages]))
         flop = np.stack([cost.reading_cost(t, 1.0) for t in stages])
-    elif unit == "USD":
-        table = read_prices(prices)
+    elif table is not None:
         passes = np.stack(cost.dollars_by_question(stages, table))
     else:
         passes = np.stack([np.full(len(t), np.nan) if t.seconds is None else t.seconds for t in stages])
     unknown = [
-        f"{t.model} lacks {_lacks(t, None if unit != 'USD' else table)}"
-        for t, row in zip(stages, passes)
-        if not np.isfinite(row).all()
+        f"{t.model} lacks {_lacks(t, table)}" for t, row in zip(stages, passes) if not np.isfinite(row).all()
     ]
     if unknown:
         raise ValueError(f"{unit} are not known of every answer: {'; '.join(unknown)}")

@@ -81,7 +81,7 @@ def gather(
     probes: list[PIK | None] = [None] * k
     for i in range(k - 1):
         try:
-            train[i], validation[i], probes[i] = _with_p_ik(study, train[i], validation[i])
+            train[i], validation[i], probes[i] = with_p_ik(study, train[i], validation[i])
         except ValueError as error:
             notes.append(f"{study.models[i]}: P(IK) is left out: {error}")
     proving = matched(study, validation)
@@ -184,25 +184,27 @@ def matched(study: Study, traces: Sequence[Trace]) -> Evidence:
     return Evidence(stages, [Readings.of(t, texts=read) for t in stages])
 
 
-def _with_p_ik(study: Study, train: Trace | None, validation: Trace) -> tuple[Trace, Trace, PIK | None]:
+def with_p_ik(study: Study, train: Trace | None, validation: Trace | None) -> tuple[Trace, Trace, PIK | None]:
     """Both traces with P(IK) of a probe that saw training questions alone, and the probe.
 
     Raises:
         ValueError: there are no hidden states, nor such a column.
     """
-    if train is not None and train.column(BY_TRAIN) is not None and validation.column(BY_TRAIN) is not None:
+    both = (train, validation)
+    if all(trace is not None and trace.column(BY_TRAIN) is not None for trace in both):
         return train, validation, None
-    if train is None or train.hidden is None or validation.hidden is None:
+    if any(trace is None or trace.hidden is None for trace in both):
         raise ValueError(
             "the validation questions stopped and calibrated its probe, so they cannot prove a rule that "
             "reads it, and without hidden states there is no fitting another"
         )
     probe, p_ik = by_train_alone(train, study.seed)
-    return (
-        train.with_column(BY_TRAIN, p_ik),
-        validation.with_column(BY_TRAIN, probe.probability(validation.hidden)),
-        probe,
-    )
+    return train.with_column(BY_TRAIN, p_ik), read_by(probe, validation), probe
+
+
+def read_by(probe: PIK, trace: Trace) -> Trace:
+    """A trace with P(IK) of a probe that saw training questions alone."""
+    return trace.with_column(BY_TRAIN, probe.probability(trace.hidden))
 
 
 def by_train_alone(train: Trace, seed: int = 0) -> tuple[PIK, np.ndarray]:
